@@ -1,0 +1,53 @@
+"""Latent-variable models fitted by expectation-maximisation.
+
+The public names below are imported on first use, so that ``import latentem`` is
+quick.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0.dev0"
+
+_PUBLIC = {
+    "EM": "engine.em",
+    "EMResult": "engine.result",
+    "CollapsedError": "engine.result",
+    "History": "engine.result",
+    "Reason": "engine.result",
+    "State": "engine.result",
+    "LatentModel": "engine.model",
+    "Expectation": "engine.model",
+    "Diagnosis": "engine.model",
+    "Family": "engine.family",
+    "Rows": "engine.blocks",
+    "Moments": "engine.moments",
+    "Accelerator": "engine.acceleration",
+    "Squarem": "engine.acceleration",
+    "SerialBackend": "engine.backends",
+    "ThreadBackend": "engine.backends",
+    "Bounded": "engine.constraints",
+    "Fixed": "engine.constraints",
+    "Positive": "engine.constraints",
+    "PositiveDefinite": "engine.constraints",
+    "Real": "engine.constraints",
+    "Simplex": "engine.constraints",
+    "ConvergenceWarning": "engine.warnings",
+    "DegenerateComponentWarning": "engine.warnings",
+    "NotIdentifiedWarning": "engine.warnings",
+}
+_MODULES = ("datasets", "families", "models", "plot", "testing")
+
+__all__ = sorted([*_PUBLIC, *_MODULES, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(f"latentem.{_PUBLIC[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"latentem.{name}")
+    raise AttributeError(f"module 'latentem' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""The algorithm: expectation-maximisation for any model, and nothing about models."""

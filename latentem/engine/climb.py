@@ -1,0 +1,314 @@
+"""One climb: EM from one start to its stop, one `State` for each E-step.
+
+A point is parameters with the E-step done at them: statistics *and* the
+objective of those very parameters. Each turn takes the map ``F(x)`` of the
+standing point. An accelerator may propose another point to go to; it stands only
+if its own objective is no lower, which its E-step tells for nothing. A stop is
+believed only after plain maps: after a jump the last few maps must be plain, so
+an accelerated climb ends with a few that certify it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from latentem.engine.acceleration import Accelerator, Squarem
+from latentem.engine.backends import Backend
+from latentem.engine.constraints import Fixed
+from latentem.engine.flat import FlatSpace
+from latentem.engine.model import LatentModel
+from latentem.engine.result import Reason, State
+from latentem.engine.stopping import SLACK, Aitken, rounding
+from latentem.engine.trees import leaves, zip_leaves
+from latentem.engine.warnings import ConvergenceWarning
+
+if TYPE_CHECKING:
+    from latentem.engine.em import EM
+
+__all__ = ["Climb", "Point"]
+
+#: Consecutive plain maps that certify the stop of an accelerated climb.
+CERTIFY = 3
+#: accelerate="auto" sets in when plain EM would need more maps than this.
+PATIENCE = 12
+#: Nats by which a proposal may fall short and still be given one plain map.
+FORGIVEN = 1.0
+
+
+class Point(NamedTuple):
+    """Parameters with the E-step done at them."""
+
+    params: Any
+    statistics: Any
+    objective: float
+    loglik: float
+    weight: float
+
+
+class Climb:
+    """The moving parts of one climb; iterate over it once.
+
+    Parameters
+    ----------
+    settings : EM
+    model : LatentModel
+    blocks : sequence of blocks
+    backend : Backend
+    params : params
+        Where to start.
+    """
+
+    def __init__(
+        self,
+        settings: EM,
+        model: LatentModel,
+        blocks: Sequence[Any],
+        backend: Backend,
+        params: Any,
+    ):
+        self.settings = settings
+        self.model = model
+        self.blocks = blocks
+        self.backend = backend
+        self.params = params
+        constraints = model.constraints()
+        self.fixed = _fixed_leaves(constraints, params)
+        self.space = FlatSpace(constraints, params, natural=settings.space == "natural")
+        self.natural = FlatSpace(constraints, params, natural=True)
+        self.accelerator = _accelerator(settings, constraints is not None)
+        self.tail = Aitken()
+        self.n_iter = self.n_certify = self.n_e_steps = 0
+        self.certifying = self.jumped = False
+        self._short_steps = 0
+        self._last_jump = -math.inf
+        self._quiet = settings.tol
+        self._began = time.perf_counter()
+
+    def __iter__(self) -> Iterator[State]:
+        try:
+            point = self._evaluate(self.params)
+        except np.linalg.LinAlgError as error:
+            yield self._collapse(f"at the start, {error}")
+            return
+        if math.isnan(point.objective):
+            yield self._collapse("the log-likelihood is NaN at the start")
+            return
+        yield self._state(point, "start", Reason.MAX_ITER if self._spent() else None)
+        while not self._spent():
+            unit = rounding(point.objective, point.weight)
+            slack = SLACK * unit
+            try:
+                image = self.model.m_step(point.statistics, point.params)
+                self._count(point.params, image)
+                proposal = self._propose(point, image)
+                new, step = None, "certify" if self.certifying else "em"
+                if proposal is not None:
+                    leap, tried = self._leap(proposal, point.objective - slack)
+                    if leap is None:
+                        yield self._state(point, self.accelerator.name, tried=tried)
+                    else:
+                        new, step = leap, self.accelerator.name
+                if new is None:
+                    new = self._evaluate(image)
+            except np.linalg.LinAlgError as error:
+                yield self._collapse(f"after {self.n_iter} maps, {error}")
+                return
+            if math.isnan(new.objective):
+                yield self._collapse(f"after {self.n_iter} maps, the log-likelihood is NaN")
+                return
+            if new.objective < point.objective - slack and self._decreased(point, new):
+                yield self._state(point, step, Reason.DECREASED, tried=new.objective)
+                return
+            reason = self._verdict(point, new, step, unit)
+            if reason is None and self._spent():
+                reason = Reason.MAX_ITER
+            point, self.params = new, new.params
+            yield self._state(point, step, reason)
+            if reason is not None:
+                return
+
+    def _spent(self) -> bool:
+        return self.n_iter >= self.settings.max_iter and not self.certifying
+
+    def _evaluate(self, params: Any) -> Point:
+        """One E-step: statistics and objective, both at `params`."""
+        statistics, loglik, weight = self.backend.expect(self.model, params, self.blocks)
+        self.n_e_steps += 1
+        objective = float(loglik) + float(self.model.log_prior(params))
+        return Point(params, statistics, objective, float(loglik), float(weight))
+
+    def _count(self, params: Any, image: Any) -> None:
+        """Count a map, and consecutive maps shorter than tol for the step rule."""
+        for name, value in leaves(image) if self.fixed else ():
+            if name in self.fixed and not np.array_equal(value, self.fixed[name]):
+                raise ArithmeticError(
+                    f"the M-step moved {name}, which constraints() declares Fixed: m_step must "
+                    "return fixed values as they are in params"
+                )
+        self.n_certify += self.certifying
+        self.n_iter += not self.certifying
+        if self.settings.stopping == "step":
+            step = self.natural.pack(image) - self.natural.pack(params)
+            short = float(np.linalg.norm(step)) <= self.settings.tol
+            self._short_steps = self._short_steps + 1 if short else 0
+
+    def _propose(self, point: Point, image: Any) -> Any | None:
+        """Parameters to try instead of `image`, if the accelerator has any."""
+        if self.accelerator is None or self.certifying or self._short_steps:
+            return None
+        if not math.isfinite(point.objective):
+            return None
+        if self.settings.accelerate == "auto" and not self.jumped:
+            ahead = self.tail.maps_to(self.settings.tol)
+            if not ahead > PATIENCE:  # too early to tell (NaN), or nearly there
+                return None
+        flat = self.accelerator.propose(self.space.pack(point.params), self.space.pack(image))
+        return None if flat is None else self.space.unpack(flat, image)
+
+    def _leap(self, proposal: Any, least: float) -> tuple[Point | None, float]:
+        """The point a proposal leads to, if its objective is at least `least`, and what it had.
+
+        A proposal that falls short by less than `FORGIVEN` is followed by the plain
+        map that would come next anyway: mostly that repairs it.
+        """
+        trial = self._attempt(proposal)
+        stands = trial is not None and trial.objective >= least
+        tried = math.nan if trial is None else trial.objective
+        if trial is not None and least - FORGIVEN <= trial.objective < least:
+            image = self.model.m_step(trial.statistics, trial.params)
+            self._count(trial.params, image)
+            again = self._attempt(image)
+            stands = again is not None and again.objective >= least
+            if stands:
+                self.accelerator.observe(True)
+                self.accelerator.propose(self.space.pack(trial.params), self.space.pack(image))
+                return again, tried
+        self.accelerator.observe(stands)
+        return (trial if stands else None), tried
+
+    def _attempt(self, params: Any) -> Point | None:
+        """The point at a proposal; None where that is outside the model."""
+        if not self.space.holds(params):
+            return None
+        try:
+            point = self._evaluate(params)
+        except np.linalg.LinAlgError:
+            return None
+        return point if math.isfinite(point.objective) else None
+
+    def _verdict(self, point: Point, new: Point, step: str, unit: float) -> Reason | None:
+        """A reason to stop at `new`, if there is one; opens and closes certification."""
+        if new.objective == -math.inf:
+            return Reason.IMPOSSIBLE if self.n_iter > 1 else None
+        gain = new.objective - point.objective
+        if step not in ("em", "certify"):
+            self._jump(new.objective, unit)
+            return None
+        if not math.isfinite(gain):  # out of an impossible start
+            return None
+        self.tail.add(gain, unit)
+        if self.settings.tol == 0:
+            return None
+        return self._step_rule() if self.settings.stopping == "step" else self._gain_rule()
+
+    def _jump(self, objective: float, unit: float) -> None:
+        """An accepted proposal: the plain sequence begins anew."""
+        cycle_gain, self._last_jump = objective - self._last_jump, objective
+        self.tail, self._short_steps, self.jumped = Aitken(), 0, True
+        quiet = cycle_gain <= max(self._quiet, SLACK * unit)
+        if quiet and self.settings.stopping == "aitken" and self.settings.tol > 0:
+            self._quiet = 0.1 * max(cycle_gain, 0.0)  # if refuted, wait for a quieter cycle
+            self.certifying = True
+
+    def _gain_rule(self) -> Reason | None:
+        if self.tail.maps < CERTIFY:
+            return None
+        if self.tail.projected_gain <= self.settings.tol:
+            return Reason.ROUNDING if self.tail.exhausted else Reason.CONVERGED
+        self._resume()
+        return None
+
+    def _step_rule(self) -> Reason | None:
+        needed = 1 + CERTIFY if self.jumped else 1
+        if self._short_steps >= needed:
+            return Reason.STEP
+        if self._short_steps:
+            self.certifying = True
+        else:
+            self._resume()
+        return None
+
+    def _resume(self) -> None:
+        """The stop was not certified: accelerate again, from here."""
+        if self.certifying and self.accelerator is not None:
+            self.accelerator.reset()
+        self.certifying = False
+
+    def _decreased(self, point: Point, new: Point) -> bool:
+        """Deal with a map that lowered the objective; True ends the climb at `point`."""
+        how = self.settings.on_decrease
+        text = (
+            f"map {self.n_iter} lowered the objective from {point.objective:.10g} to "
+            f"{new.objective:.10g}: the M-step does not maximise Q + log prior"
+        )
+        if how == "raise":
+            raise ArithmeticError(text)
+        if how == "warn":
+            warnings.warn(text, ConvergenceWarning, stacklevel=2)
+        return how == "revert"
+
+    def _collapse(self, text: str) -> State:
+        lost = Point(self.params, text, -math.inf, -math.inf, math.nan)
+        return self._state(lost, "em", Reason.COLLAPSED)
+
+    def _state(
+        self, at: Point, step: str, reason: Reason | None = None, tried: float | None = None
+    ) -> State:
+        return State(
+            params=at.params,
+            statistics=at.statistics,
+            objective=at.objective,
+            loglik=at.loglik,
+            weight=at.weight,
+            step=step,
+            accepted=tried is None,
+            tried=at.objective if tried is None else tried,
+            n_iter=self.n_iter,
+            n_certify=self.n_certify,
+            n_e_steps=self.n_e_steps,
+            rate=self.tail.rate,
+            projected_gain=self.tail.projected_gain,
+            seconds=time.perf_counter() - self._began,
+            reason=reason,
+        )
+
+
+def _fixed_leaves(constraints: Any, params: Any) -> dict[str, Any]:
+    """Names and starting values of the leaves declared Fixed."""
+    if constraints is None:
+        return {}
+    fixed: dict[str, Any] = {}
+    names = iter(leaves(params))
+
+    def collect(leaf: Any, constraint: Any) -> Any:
+        name, _ = next(names)
+        if isinstance(constraint, Fixed):
+            fixed[name] = leaf
+        return leaf
+
+    zip_leaves(collect, params, constraints)
+    return fixed
+
+
+def _accelerator(settings: EM, declared: bool) -> Accelerator | None:
+    """The accelerator the settings ask for; "auto" needs declared constraints."""
+    how = settings.accelerate
+    if how is None or (how == "auto" and not declared):
+        return None
+    return how() if callable(how) else Squarem()

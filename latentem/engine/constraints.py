@@ -1,0 +1,258 @@
+"""Where a parameter may live, and the map from there to the whole real line.
+
+Each leaf of a parameter tree has one `Constraint`, acting on its trailing axes.
+``pack`` sends a value to unconstrained coordinates, ``unpack`` back; values
+that are fixed, and structural zeros, are not in the vector and come from
+``like``. Acceleration and standard errors work on the packed vector.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Bounded", "Constraint", "Fixed", "Positive", "PositiveDefinite", "Real", "Simplex"]
+
+Array = np.ndarray
+
+
+class Constraint(ABC):
+    """The set a parameter must stay in, with its unconstrained coordinates."""
+
+    @abstractmethod
+    def size(self, like: Array) -> int:
+        """Number of free coordinates of a value shaped as `like`."""
+
+    @abstractmethod
+    def pack(self, value: Array) -> Array:
+        """Unconstrained coordinates of `value`, 1-D; on the boundary they are infinite."""
+
+    @abstractmethod
+    def unpack(self, flat: Array, like: Array) -> Array:
+        """The value at the coordinates `flat`.
+
+        What is not free, or has coordinates that are no numbers, is taken from `like`.
+        """
+
+    @abstractmethod
+    def holds(self, value: Array) -> bool:
+        """Whether `value` lies in the set."""
+
+
+class Real(Constraint):
+    """Any real number."""
+
+    def size(self, like: Array) -> int:
+        return int(np.size(like))
+
+    def pack(self, value: Array) -> Array:
+        return np.array(value, dtype=float).ravel()
+
+    def unpack(self, flat: Array, like: Array) -> Array:
+        return np.reshape(flat, np.shape(like))
+
+    def holds(self, value: Array) -> bool:
+        return bool(np.all(np.isfinite(value)))
+
+
+class Positive(Constraint):
+    """Strictly positive numbers, by their logarithm."""
+
+    def size(self, like: Array) -> int:
+        return int(np.size(like))
+
+    def pack(self, value: Array) -> Array:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.log(np.array(value, dtype=float)).ravel()
+
+    def unpack(self, flat: Array, like: Array) -> Array:
+        with np.errstate(over="ignore"):
+            value = np.reshape(np.exp(flat), np.shape(like))
+        return np.where(np.isfinite(value), value, like)
+
+    def holds(self, value: Array) -> bool:
+        value = np.asarray(value)
+        return bool(np.all(value >= 0) and np.all(np.isfinite(value)))
+
+
+class Bounded(Constraint):
+    """Numbers strictly between `low` and `high`, by the logit.
+
+    Parameters
+    ----------
+    low, high : float
+        Finite bounds, low < high.
+    """
+
+    def __init__(self, low: float, high: float):
+        if not (np.isfinite(low) and np.isfinite(high) and low < high):
+            raise ValueError(f"Bounded needs finite bounds with low < high, got {low} and {high}")
+        self.low, self.high = float(low), float(high)
+
+    def size(self, like: Array) -> int:
+        return int(np.size(like))
+
+    def pack(self, value: Array) -> Array:
+        value = np.array(value, dtype=float).ravel()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.log(value - self.low) - np.log(self.high - value)
+
+    def unpack(self, flat: Array, like: Array) -> Array:
+        with np.errstate(over="ignore"):
+            share = 1.0 / (1.0 + np.exp(-np.asarray(flat)))
+        return np.reshape(self.low + (self.high - self.low) * share, np.shape(like))
+
+    def holds(self, value: Array) -> bool:
+        value = np.asarray(value)
+        return bool(np.all(value >= self.low) and np.all(value <= self.high))
+
+
+class Simplex(Constraint):
+    """Non-negative numbers that sum to 1 along the last axis.
+
+    Coordinates are orthonormal log-contrasts (isometric log-ratios; Egozcue et
+    al. 2003, doi:10.1023/A:1023818214614), one fewer than the free entries.
+
+    Parameters
+    ----------
+    free : bool array, optional
+        Entries that may move, in the shape of the value. The others (structural
+        zeros, fixed probabilities) keep the value of ``like``, and the free
+        entries of a row share what they leave over.
+    """
+
+    def __init__(self, free: Array | None = None):
+        self.free = None if free is None else np.asarray(free, dtype=bool)
+
+    def _rows(self, value: Array) -> tuple[Array, Array]:
+        rows = np.atleast_2d(np.asarray(value, dtype=float))
+        rows = rows.reshape(-1, rows.shape[-1])
+        if self.free is None:
+            return rows, np.ones(rows.shape, dtype=bool)
+        return rows, np.broadcast_to(self.free, np.shape(value)).reshape(rows.shape)
+
+    def size(self, like: Array) -> int:
+        _, free = self._rows(like)
+        return int(np.maximum(free.sum(axis=1) - 1, 0).sum())
+
+    def pack(self, value: Array) -> Array:
+        rows, free = self._rows(value)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.log(rows)
+            if free.all():
+                return (logs @ _contrasts(rows.shape[1]).T).ravel()
+            parts = [
+                _contrasts(int(keep.sum())) @ row[keep]
+                for row, keep in zip(logs, free, strict=True)
+            ]
+        return np.concatenate(parts) if parts else np.empty(0)
+
+    def unpack(self, flat: Array, like: Array) -> Array:
+        rows, free = self._rows(like)
+        if free.all():
+            flat = np.reshape(flat, (rows.shape[0], rows.shape[1] - 1))
+            out = _softmax(flat @ _contrasts(rows.shape[1]))
+            lost = ~np.isfinite(out).all(axis=1)
+            if lost.any():
+                out[lost] = rows[lost]
+            return np.reshape(out, np.shape(like))
+        out, used = rows.copy(), 0
+        for row, keep in zip(out, free, strict=True):
+            count = int(keep.sum())
+            if count > 1:
+                mass = 1.0 - row[~keep].sum()
+                shares = _softmax(flat[used : used + count - 1] @ _contrasts(count))
+                if np.isfinite(shares).all():
+                    row[keep] = mass * shares
+                used += count - 1
+        return np.reshape(out, np.shape(like))
+
+    def holds(self, value: Array) -> bool:
+        value = np.asarray(value)
+        return bool(np.all(value >= 0) and np.allclose(value.sum(axis=-1), 1.0, atol=1e-8))
+
+
+_CONTRASTS: dict[int, Array] = {}
+
+
+def _contrasts(size: int) -> Array:
+    """Orthonormal rows that sum to zero, (size - 1, size)."""
+    if size not in _CONTRASTS:
+        rows = np.zeros((max(size - 1, 0), size))
+        for i in range(size - 1):
+            rows[i, : i + 1] = 1.0 / (i + 1)
+            rows[i, i + 1] = -1.0
+            rows[i] *= np.sqrt((i + 1) / (i + 2))
+        _CONTRASTS[size] = rows
+    return _CONTRASTS[size]
+
+
+def _softmax(logits: Array) -> Array:
+    with np.errstate(invalid="ignore"):
+        powers = np.exp(logits - np.max(logits, axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+class PositiveDefinite(Constraint):
+    """Symmetric positive definite matrices on the last two axes.
+
+    Coordinates are the lower triangle of the Cholesky factor, row by row, with
+    the logarithm of its diagonal.
+    """
+
+    def size(self, like: Array) -> int:
+        d = np.shape(like)[-1]
+        return int(np.size(like)) // (d * d) * (d * (d + 1) // 2)
+
+    def pack(self, value: Array) -> Array:
+        d = np.shape(value)[-1]
+        try:
+            factor = np.linalg.cholesky(np.asarray(value, dtype=float).reshape(-1, d, d))
+        except np.linalg.LinAlgError:
+            return np.full(self.size(value), np.nan)
+        diagonal = np.arange(d)
+        factor[:, diagonal, diagonal] = np.log(factor[:, diagonal, diagonal])
+        return factor[:, *np.tril_indices(d)].ravel()
+
+    def unpack(self, flat: Array, like: Array) -> Array:
+        d = np.shape(like)[-1]
+        rows, columns = np.tril_indices(d)
+        factor = np.zeros((int(np.size(like)) // (d * d), d, d))
+        factor[:, rows, columns] = np.reshape(flat, (factor.shape[0], -1))
+        diagonal = np.arange(d)
+        with np.errstate(over="ignore", invalid="ignore"):
+            factor[:, diagonal, diagonal] = np.exp(factor[:, diagonal, diagonal])
+            product = factor @ factor.transpose(0, 2, 1)
+        product = 0.5 * (product + product.transpose(0, 2, 1))
+        lost = ~np.isfinite(product).all(axis=(1, 2))
+        if lost.any():
+            product[lost] = np.reshape(like, product.shape)[lost]
+        return np.reshape(product, np.shape(like))
+
+    def holds(self, value: Array) -> bool:
+        value = np.asarray(value)
+        if not np.allclose(value, np.swapaxes(value, -1, -2)):
+            return False
+        try:
+            np.linalg.cholesky(value)
+        except np.linalg.LinAlgError:
+            return False
+        return True
+
+
+class Fixed(Constraint):
+    """A value that EM must not move."""
+
+    def size(self, like: Array) -> int:
+        return 0
+
+    def pack(self, value: Array) -> Array:
+        return np.empty(0)
+
+    def unpack(self, flat: Array, like: Array) -> Array:
+        return like
+
+    def holds(self, value: Array) -> bool:
+        return True

@@ -1,0 +1,115 @@
+"""The smaller contract: one distribution, all K components at once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from latentem.engine.model import Diagnosis
+
+__all__ = ["Family"]
+
+Array = np.ndarray
+
+
+class Family(ABC):
+    """A distribution that latent structures (mixtures, HMMs) use for their components.
+
+    ====================  ======================================================
+    method                what it is for
+    ====================  ======================================================
+    ``log_density``       *required*: (K, m) log densities, component-major
+    ``statistics``        *required*: additive statistics of weighted rows
+    ``maximize``          *required*: statistics to parameters
+    ``initialize``        *required*: parameters from rows and (K, m) weights
+    ``prepare``           derived quantities (factors, logs), once per E-step
+    ``constraints``       acceleration, parameter counts, standard errors
+    ``expected_loglik``   Q, for standard errors and `check_family`
+    ``log_prior``         MAP
+    ``encode, check``     data that are not plain numbers, or not all numbers
+    ``evaluate``          share work between log density and statistics of a block
+    ``sample``            simulation; ``moments`` for means and variances
+    ====================  ======================================================
+
+    Parameters are a NamedTuple of arrays whose first axis is the components
+    (a leaf shared by all components, as a tied covariance, has none).
+
+    Examples
+    --------
+    The Poisson family in `latentem.families.poisson` is the model to copy.
+    """
+
+    additive: ClassVar[bool] = True
+    #: Names of parameter groups that keep their starting values.
+    fixed: tuple[str, ...] = ()
+
+    @abstractmethod
+    def log_density(self, prepared: Any, x: Any) -> Array:
+        """Log density of the m encoded rows under each component, a new (K, m) array."""
+
+    @abstractmethod
+    def statistics(self, prepared: Any, x: Any, weights: Array, shared: Any = None) -> Any:
+        """Additive statistics of the rows, weighted by `weights` (K, m).
+
+        A column of zero weight contributes exactly nothing. `shared` is what
+        ``evaluate`` returned for the same block.
+        """
+
+    @abstractmethod
+    def maximize(self, statistics: Any, params: Any) -> Any:
+        """Parameters that maximise Q + log prior, subject to the fixed values in `params`.
+
+        A component of zero weight keeps its values.
+        """
+
+    @abstractmethod
+    def initialize(self, x: Any, weights: Array, rng: np.random.Generator) -> Any:
+        """Parameters from encoded rows and starting responsibilities (K, m)."""
+
+    def evaluate(self, prepared: Any, x: Any) -> tuple[Array, Any]:
+        """``log_density`` and whatever ``statistics`` can reuse within the block."""
+        return self.log_density(prepared, x), None
+
+    def encode(self, rows: Array) -> Any:
+        """Rows as the family wants them, in the same order; float64 by default."""
+        return np.ascontiguousarray(rows, dtype=float)
+
+    def check(self, X: Array) -> None:
+        """Raise ValueError, with a sentence, for rows that the family cannot have produced."""
+        return None
+
+    def points(self, x: Any) -> Array:
+        """Encoded rows as finite points (m, d), for k-means starts."""
+        return x
+
+    def scratch(self, n_features: int) -> int:
+        """Floats of working memory per row, from which block sizes are chosen."""
+        return n_features
+
+    def prepare(self, params: Any) -> Any:
+        """What ``log_density`` and ``statistics`` read, derived once per E-step."""
+        return params
+
+    def constraints(self) -> Any:
+        """A `Constraint` per leaf, in the structure of the parameters; None if not declared."""
+        return None
+
+    def log_prior(self, params: Any) -> float:
+        return 0.0
+
+    def expected_loglik(self, params: Any, statistics: Any) -> float:
+        """Expected complete-data log-likelihood of the rows at given statistics."""
+        raise NotImplementedError(
+            f"{type(self).__name__} defines no expected_loglik(params, statistics)"
+        )
+
+    def diagnose(self, params: Any, statistics: Any) -> Diagnosis:
+        return Diagnosis()
+
+    def sample(self, params: Any, components: Array, rng: np.random.Generator) -> Array:
+        """One row for each entry of `components`, (n, d)."""
+        raise NotImplementedError(
+            f"{type(self).__name__} defines no sample(params, components, rng)"
+        )

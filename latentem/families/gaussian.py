@@ -1,0 +1,309 @@
+r"""Gaussian components with full, tied, diagonal or spherical covariances.
+
+Density of row x under component k, in d columns:
+
+.. math:: \log f_k(x) = -\tfrac12 [ d \log 2\pi + \log|\Sigma_k|
+          + (x - \mu_k)' \Sigma_k^{-1} (x - \mu_k) ]
+
+Statistics, for weights :math:`r_{ik}`: weight :math:`N_k = \sum_i r_{ik}`, mean
+:math:`m_k` and scatter :math:`S_k = \sum_i r_{ik} (x_i - m_k)(x_i - m_k)'`.
+
+M-step: :math:`\mu_k = m_k`; :math:`\Sigma_k = S_k / N_k` (full), its diagonal
+(diag), the mean of that (spherical), or :math:`\sum_k S_k / \sum_k N_k` (tied).
+With fixed means :math:`S_k` is taken about them.
+
+How it is computed: with a centre c near the means, the log density is linear in
+the features 1, y, y y' of y = x - c, so that a block costs one matrix product for
+all components, and its transpose gives the moments. Expanding the square loses
+digits when a mean lies many standard deviations from c; components for which
+that would be more than four digits are computed about their own mean instead.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from latentem.engine.blocks import bounds
+from latentem.engine.constraints import Fixed, Positive, PositiveDefinite, Real
+from latentem.engine.family import Family
+from latentem.engine.model import Diagnosis
+from latentem.engine.moments import Moments, Scatter
+from latentem.families import covariance as cov
+from latentem.kernels.gaussian import centred, products
+
+__all__ = ["Gaussian", "GaussianParams"]
+
+Array = np.ndarray
+
+#: Squared distance of a mean from the centre, in standard deviations, up to which
+#: expanding the square is exact enough.
+EXPANSION = 1e4
+LOG_2PI = float(np.log(2 * np.pi))
+
+
+class GaussianParams(NamedTuple):
+    """Means (K, d) in the units of the data, and covariances in squared units.
+
+    Covariances are compact, as in scikit-learn: full (K, d, d), tied (d, d), diag
+    (K, d), spherical (K,).
+    """
+
+    means: Array
+    covariances: Array
+
+
+class Prepared(NamedTuple):
+    """What a Gaussian E-step reads; see the module docstring."""
+
+    means: Array
+    centre: Array  # (d,)
+    coefficients: Array  # (K, p): log density as a linear function of the features
+    constants: Array  # (K,): log density at the mean
+    whiteners: Array  # W with W' W = precision: (K, d, d), (d, d), (K, d) or (K,)
+    apart: Array  # components computed about their own mean
+
+
+class Gaussian(Family):
+    """Gaussian family.
+
+    Parameters
+    ----------
+    covariance_type : {"full", "tied", "diag", "spherical"}
+    reg_covar : float
+        Added to the variances in each M-step, in squared units of the data. 0 is
+        exact maximum likelihood.
+    fixed : tuple of {"means", "covariances"}
+        Groups that keep their starting values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latentem.families import Gaussian
+    >>> family = Gaussian("diag")
+    >>> x = np.array([[0.0, 1.0], [2.0, 3.0]])
+    >>> params = family.initialize(x, np.ones((1, 2)), np.random.default_rng(0))
+    >>> params.means.tolist(), params.covariances.tolist()
+    ([[1.0, 2.0]], [[1.0, 1.0]])
+    """
+
+    def __init__(
+        self,
+        covariance_type: Scatter = "full",
+        reg_covar: float = 0.0,
+        fixed: tuple[str, ...] = (),
+    ):
+        if covariance_type not in cov.KINDS:
+            raise ValueError(f"covariance_type must be one of {cov.KINDS}, got {covariance_type!r}")
+        if not reg_covar >= 0:
+            raise ValueError(f"reg_covar must be >= 0, got {reg_covar!r}")
+        unknown = set(fixed) - {"means", "covariances"}
+        if unknown:
+            raise ValueError(f"fixed knows 'means' and 'covariances', got {sorted(unknown)}")
+        self.covariance_type: Scatter = covariance_type
+        self.reg_covar = float(reg_covar)
+        self.fixed = tuple(fixed)
+
+    def __repr__(self) -> str:
+        return f"Gaussian({self.covariance_type!r})"
+
+    def scratch(self, n_features: int) -> int:
+        return _n_features(n_features, self.covariance_type)
+
+    def constraints(self) -> GaussianParams:
+        matrix = self.covariance_type in ("full", "tied")
+        return GaussianParams(
+            Fixed() if "means" in self.fixed else Real(),
+            Fixed()
+            if "covariances" in self.fixed
+            else (PositiveDefinite() if matrix else Positive()),
+        )
+
+    def prepare(self, params: GaussianParams) -> Prepared:
+        means, covariances = params
+        kind = self.covariance_type
+        whiteners, logdets = cov.whiteners(covariances, kind, means.shape[1])
+        d = means.shape[1]
+        constants = np.broadcast_to(-0.5 * (d * LOG_2PI + logdets), (len(means),))
+        centre = np.median(means, axis=0)
+        offset = means - centre
+        if kind == "tied":  # its features are whitened rows
+            white = offset @ whiteners.T
+            linear, squared = white, np.full((len(means), 1), -0.5)
+        elif kind == "full":
+            precision = whiteners.transpose(0, 2, 1) @ whiteners
+            linear = (precision @ offset[:, :, None])[:, :, 0]
+            squared = -precision[:, *np.triu_indices(d)]
+            squared[:, _diagonal(d)] *= 0.5
+        else:
+            precision = (whiteners**2).reshape(len(means), -1)
+            linear, squared = precision * offset, -0.5 * precision
+        reach = np.einsum("kd,kd->k", white if kind == "tied" else offset, linear)
+        coefficients = np.column_stack([constants - 0.5 * reach, linear, squared])
+        apart = np.flatnonzero(~(reach <= EXPANSION))
+        return Prepared(means, centre, coefficients, constants, whiteners, apart)
+
+    def features(self, x: Array, centre: Array, whitener: Array | None = None) -> Array:
+        """Features of rows about a centre, (p, m); for tied covariances whitened."""
+        kind = self.covariance_type
+        n_rows, d = x.shape
+        out = np.empty((_n_features(d, kind), n_rows))
+        centred(x, centre, out)
+        if kind in ("full", "diag"):
+            products(out, d, kind == "full")
+            return out
+        if kind == "tied" and whitener is not None:
+            out[1 : 1 + d] = whitener @ out[1 : 1 + d]
+        np.einsum("dm,dm->m", out[1 : 1 + d], out[1 : 1 + d], out=out[1 + d])
+        return out
+
+    def evaluate(self, prepared: Prepared, x: Array) -> tuple[Array, Array]:
+        features = self.features(x, prepared.centre, prepared.whiteners)
+        log_density = prepared.coefficients @ features
+        for k in prepared.apart:
+            log_density[k] = prepared.constants[k] - 0.5 * self.distances(prepared, x, k)
+        return log_density, features
+
+    def distances(self, prepared: Prepared, x: Array, k: int) -> Array:
+        """Squared Mahalanobis distances to the mean of component k, (m,)."""
+        y = x.T - prepared.means[k][:, None]
+        z = cov.whiten(y, prepared.whiteners, k, self.covariance_type)
+        return np.einsum("dm,dm->m", z, z)
+
+    def log_density(self, prepared: Prepared, x: Array) -> Array:
+        return self.evaluate(prepared, x)[0]
+
+    def statistics(
+        self, prepared: Prepared, x: Array, weights: Array, shared: Array | None = None
+    ) -> Moments:
+        features = shared
+        if features is None:
+            features = self.features(x, prepared.centre, prepared.whiteners)
+        tied = self.covariance_type == "tied"
+        return self.moments(
+            x, weights, prepared.centre, features, prepared.whiteners if tied else None,
+            prepared.apart,
+        )  # fmt: skip
+
+    def moments(
+        self,
+        x: Array,
+        weights: Array,
+        centre: Array,
+        features: Array,
+        whitener: Array | None = None,
+        apart: Array | tuple = (),
+    ) -> Moments:
+        """Moments of weighted rows from their features; `apart` are taken about their mean."""
+        kind, d = self.covariance_type, x.shape[1]
+        sums = weights @ features.T
+        weight = sums[:, 0].copy()
+        offset = sums[:, 1 : 1 + d] / np.where(weight > 0, weight, 1.0)[:, None]
+        if kind == "tied":
+            white = features[1 : 1 + d]
+            about_centre = (white * weights.sum(axis=0)) @ white.T
+        else:
+            about_centre = cov.from_products(sums[:, 1 + d :], d, kind)
+        moved = Moments(weight, offset, np.zeros_like(about_centre), kind).about(np.zeros(d))
+        scatter = about_centre - moved
+        doubt = cov.cancelled(moved, scatter, EXPANSION, kind)
+        if whitener is not None:
+            unwhiten = np.linalg.inv(whitener)
+            offset = offset @ unwhiten.T
+            scatter = unwhiten @ scatter @ unwhiten.T
+        mean = centre + offset
+        if kind == "tied":
+            if doubt.any() or len(apart):
+                parts = [cov.about_mean(x, weights[k], mean[k], "tied") for k in range(len(mean))]
+                mean = np.array([part[0] for part in parts])
+                scatter = np.sum([part[1] for part in parts], axis=0)
+            scatter = 0.5 * (scatter + scatter.T)
+        else:
+            doubt[list(apart)] = True
+            for k in np.flatnonzero(doubt & (weight > 0)):
+                mean[k], scatter[k] = cov.about_mean(x, weights[k], mean[k], kind)
+        return Moments(weight, mean, scatter, kind)
+
+    def maximize(self, statistics: Moments, params: GaussianParams) -> GaussianParams:
+        kind, alive = self.covariance_type, statistics.weight > 0
+        means, covariances = params
+        if "means" not in self.fixed:
+            means = np.where(alive[:, None], statistics.mean, means)
+        if "covariances" not in self.fixed:
+            new = cov.divide(statistics.about(means), statistics.weight, kind)
+            new = self._sound(new, cov.resolution(statistics))
+            keep = alive.any() if kind == "tied" else alive.reshape((-1,) + (1,) * (new.ndim - 1))
+            covariances = np.where(keep, new, covariances)
+        return GaussianParams(means, covariances)
+
+    def _sound(self, covariances: Array, floor: Array) -> Array:
+        """Covariances with reg_covar added, on or above the floor of rounding."""
+        kind = self.covariance_type
+        return cov.floored(cov.shifted(covariances, self.reg_covar, kind), floor, kind)
+
+    def initialize(self, x: Array, weights: Array, rng: np.random.Generator) -> GaussianParams:
+        kind, d = self.covariance_type, x.shape[1]
+        centre, total = x.mean(axis=0), None
+        for begin, end in bounds(len(x), 1024):
+            rows = np.ascontiguousarray(x[begin:end])
+            part = self.moments(rows, weights[:, begin:end], centre, self.features(rows, centre))
+            total = part if total is None else total.merge(part)
+        assert total is not None
+        floor = cov.resolution(total)
+        empty = total.weight <= 0
+        means = np.where(empty[:, None], x[rng.integers(len(x), size=len(weights))], total.mean)
+        covariances = cov.divide(total.scatter, total.weight, kind)
+        if kind != "tied":  # too few rows for a covariance: lean on the spread of all
+            spread = np.maximum(cov.overall(total)[1], floor)
+            target = {"full": np.diag(spread), "diag": spread, "spherical": spread.mean()}[kind]
+            extra = np.where(total.weight < 2 * d + 1, d + 1.0, 0.0)
+            share = extra / np.where(extra + total.weight > 0, extra + total.weight, 1.0)
+            share = share.reshape((-1,) + (1,) * (covariances.ndim - 1))
+            covariances = (1 - share) * covariances + share * target
+        return GaussianParams(means, self._sound(covariances, floor))
+
+    def expected_loglik(self, params: GaussianParams, statistics: Moments) -> float:
+        kind, d = self.covariance_type, params.means.shape[1]
+        whiteners, logdets = cov.whiteners(params.covariances, kind, d)
+        distance = cov.trace(whiteners, statistics.about(params.means), kind, d)
+        return float(-0.5 * (np.sum(statistics.weight * (d * LOG_2PI + logdets)) + distance))
+
+    def diagnose(self, params: GaussianParams, statistics: Moments) -> Diagnosis:
+        kind, floor = self.covariance_type, cov.resolution(statistics)
+        constant = cov.overall(statistics)[1] <= floor
+        notes = tuple(
+            f"column {j} is constant: its variance is set to the floor of rounding"
+            for j in np.flatnonzero(constant)
+        )
+        if "covariances" in self.fixed:
+            return Diagnosis((), notes)
+        raw = cov.divide(statistics.about(params.means), statistics.weight, kind)
+        low = cov.on_floor(cov.shifted(raw, self.reg_covar, kind), floor, constant, kind)
+        if kind == "tied":
+            text = "the tied covariance is singular up to rounding: some columns are collinear"
+            return Diagnosis((text,) if low.any() else (), notes)
+        degenerate = tuple(
+            f"component {k} (weight {statistics.weight[k]:.3g}) has a covariance that is singular "
+            "up to rounding: it sits on too few distinct rows, or its columns are collinear. Use "
+            "fewer components, another covariance_type, a prior, or reg_covar"
+            for k in np.flatnonzero(low & (statistics.weight > 0))
+        )
+        return Diagnosis(degenerate, notes)
+
+    def sample(
+        self, params: GaussianParams, components: Array, rng: np.random.Generator
+    ) -> Array:
+        normal = rng.standard_normal((len(components), params.means.shape[1]))
+        return params.means[components] + cov.colour(
+            normal, params.covariances, components, self.covariance_type
+        )
+
+
+def _n_features(d: int, kind: Scatter) -> int:
+    return 1 + d + {"full": d * (d + 1) // 2, "diag": d}.get(kind, 1)
+
+
+def _diagonal(d: int) -> Array:
+    """Places of the pairs (a, a) in the row-major upper triangle."""
+    return np.cumsum([0] + list(range(d, 1, -1)))

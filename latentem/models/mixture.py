@@ -1,0 +1,203 @@
+r"""Finite mixtures of any family.
+
+.. math:: p(x) = \sum_k \pi_k f_k(x)
+
+E-step, for a row of weight :math:`w_i`:
+
+.. math:: r_{ik} = w_i \pi_k f_k(x_i) \big/ \sum_l \pi_l f_l(x_i)
+
+with a labelled row all its weight at its label. M-step:
+:math:`\pi_k = \sum_i r_{ik} / \sum_i w_i`, and the family's own with weights
+:math:`r`. Source: Dempster, Laird and Rubin (1977), section 4.3,
+doi:10.1111/j.2517-6161.1977.tb01600.x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from latentem.engine.blocks import Rows, bounds
+from latentem.engine.constraints import Fixed, Simplex
+from latentem.engine.family import Family
+from latentem.engine.model import Diagnosis, Expectation, LatentModel
+from latentem.kernels.posterior import normalise
+from latentem.models.starts import InitParams, responsibilities
+
+__all__ = ["Mixture", "MixtureParams"]
+
+Array = np.ndarray
+
+#: Floats of working memory per block (2 MB), and the most rows of one.
+BLOCK_FLOATS = 2**18
+BLOCK_ROWS = 8000
+
+
+class MixtureParams(NamedTuple):
+    """Mixing weights (K,), which sum to 1, and the parameters of the family."""
+
+    weights: Array
+    family: Any
+
+
+class MixtureStatistics(NamedTuple):
+    counts: Array
+    family: Any
+
+
+class Prepared(NamedTuple):
+    log_weights: Array
+    family: Any
+
+
+class Mixture(LatentModel):
+    """A mixture of `n_components` members of a family.
+
+    Parameters
+    ----------
+    family : Family
+    n_components : int
+    init_params : {"kmeans", "k-means++", "random", "random_from_data"} or callable
+        How `initialize` makes the first responsibilities.
+    fixed : tuple of {"weights"}
+        Keep the starting weights. Groups of the family are fixed there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latentem import EM, families, models
+    >>> X = np.array([[0.0], [1.0], [0.0], [8.0], [9.0], [7.0]])
+    >>> result = EM().run(models.Mixture(families.Poisson(), 2), X, rng=0)
+    >>> np.sort(result.params.weights).round(2).tolist()
+    [0.5, 0.5]
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        n_components: int,
+        init_params: InitParams = "kmeans",
+        fixed: tuple[str, ...] = (),
+    ):
+        if not isinstance(family, Family):
+            raise TypeError(f"family must be a Family, got {type(family).__name__}")
+        if isinstance(n_components, bool) or not isinstance(n_components, int | np.integer):
+            raise TypeError(f"n_components must be an integer, got {n_components!r}")
+        if n_components < 1:
+            raise ValueError(f"n_components must be at least 1, got {n_components}")
+        if set(fixed) - {"weights"}:
+            raise ValueError(f"fixed knows 'weights', got {sorted(set(fixed) - {'weights'})}")
+        self.family = family
+        self.n_components = int(n_components)
+        self.init_params = init_params
+        self.fixed = tuple(fixed)
+        self.additive = family.additive
+
+    def __repr__(self) -> str:
+        return f"Mixture({self.family!r}, {self.n_components})"
+
+    def blocks(self, data: Any, size: int | None = None) -> list[Rows]:
+        """Rows (an array, ``(x, weights)``, or `Rows`) as blocks of encoded rows."""
+        if isinstance(data, tuple):
+            data = Rows(*data)
+        elif not isinstance(data, Rows):
+            data = Rows(data)
+        if np.ndim(data.x) != 2:
+            raise ValueError(
+                f"the rows must be a 2-D array, found {np.ndim(data.x)}-D: use x[:, None]"
+            )
+        if size is None:
+            floats = self.family.scratch(np.shape(data.x)[1]) + self.n_components
+            size = min(max(BLOCK_FLOATS // floats, 64), BLOCK_ROWS)
+        cut = [data[begin:end] for begin, end in bounds(len(data), size)]
+        return [Rows(self.family.encode(b.x), b.weights, b.labels) for b in cut]
+
+    def initialize(self, blocks: Sequence[Rows], rng: np.random.Generator) -> MixtureParams:
+        x = np.concatenate([block.x for block in blocks])
+        weights = np.concatenate([_weights(block) for block in blocks])
+        points = self.family.points(x)
+        shares = responsibilities(points, weights, self.n_components, self.init_params, rng)
+        labels = [block.labels for block in blocks]
+        if all(part is not None for part in labels):
+            known = np.concatenate(labels)
+            shares[:, known >= 0] = known[known >= 0] == np.arange(self.n_components)[:, None]
+        return self.from_responsibilities(x, shares * weights, rng)
+
+    def from_responsibilities(
+        self, x: Any, responsibilities: Array, rng: np.random.Generator
+    ) -> MixtureParams:
+        """Parameters of one M-step from weighted responsibilities (K, n)."""
+        counts = responsibilities.sum(axis=1)
+        return MixtureParams(
+            counts / counts.sum(), self.family.initialize(x, responsibilities, rng)
+        )
+
+    def prepare(self, params: MixtureParams) -> Prepared:
+        with np.errstate(divide="ignore"):
+            return Prepared(np.log(params.weights), self.family.prepare(params.family))
+
+    def posterior(self, prepared: Prepared, block: Rows) -> tuple[Array, Array, Any]:
+        """Weighted posteriors (K, m), log-likelihoods (m,) of the rows, and what was shared."""
+        posterior, shared = self.family.evaluate(prepared.family, block.x)
+        if block.labels is not None:
+            other = block.labels != np.arange(self.n_components)[:, None]
+            posterior[other & (block.labels >= 0)] = -np.inf
+        row_loglik = np.empty(posterior.shape[1])
+        normalise(posterior, prepared.log_weights, _weights(block), row_loglik)
+        return posterior, row_loglik, shared
+
+    def e_step(self, prepared: Prepared, block: Rows) -> Expectation:
+        posterior, row_loglik, shared = self.posterior(prepared, block)
+        if block.weights is None:
+            loglik, weight = row_loglik.sum(), float(len(row_loglik))
+        else:
+            present = block.weights > 0  # 0 * -inf would be NaN
+            loglik, weight = block.weights[present] @ row_loglik[present], block.weights.sum()
+        statistics = MixtureStatistics(
+            posterior.sum(axis=1),
+            self.family.statistics(prepared.family, block.x, posterior, shared),
+        )
+        return Expectation(statistics, float(loglik), float(weight))
+
+    def m_step(self, statistics: MixtureStatistics, params: MixtureParams) -> MixtureParams:
+        weights = params.weights
+        total = statistics.counts.sum()
+        if "weights" not in self.fixed and total > 0:
+            weights = statistics.counts / total
+        return MixtureParams(weights, self.family.maximize(statistics.family, params.family))
+
+    def constraints(self) -> MixtureParams | None:
+        family = self.family.constraints()
+        if family is None:
+            return None
+        return MixtureParams(Fixed() if "weights" in self.fixed else Simplex(), family)
+
+    def log_prior(self, params: MixtureParams) -> float:
+        return self.family.log_prior(params.family)
+
+    def expected_loglik(self, params: MixtureParams, statistics: MixtureStatistics) -> float:
+        counts = statistics.counts
+        weights = np.where(counts > 0, params.weights, 1.0)
+        with np.errstate(divide="ignore"):
+            chosen = float(counts @ np.log(weights))
+        return chosen + self.family.expected_loglik(params.family, statistics.family)
+
+    def diagnose(self, params: MixtureParams, statistics: MixtureStatistics) -> Diagnosis:
+        found = self.family.diagnose(params.family, statistics.family)
+        total = statistics.counts.sum()
+        empty = tuple(
+            f"component {k} is empty (weight {statistics.counts[k]:.2g}) and keeps its last "
+            "parameters"
+            for k in np.flatnonzero(statistics.counts <= 1e-12 * total)
+        )
+        return Diagnosis(found.degenerate, found.notes + empty)
+
+    def sample(self, params: MixtureParams, n: int, rng: np.random.Generator) -> Array:
+        components = rng.choice(self.n_components, size=n, p=params.weights)
+        return self.family.sample(params.family, components, rng)
+
+
+def _weights(block: Rows) -> Array:
+    return np.ones(len(block.x)) if block.weights is None else block.weights
