@@ -10,6 +10,8 @@ from typing import Any
 __version__ = "0.1.0.dev0"
 
 _PUBLIC = {
+    "GaussianMixture": "estimators.gaussian_mixture",
+    "MixtureModel": "estimators.mixture",
     "EM": "engine.em",
     "EMResult": "engine.result",
     "CollapsedError": "engine.result",

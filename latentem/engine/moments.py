@@ -20,7 +20,7 @@ import numpy as np
 
 from latentem.engine.trees import Statistic
 
-__all__ = ["Moments", "Scatter"]
+__all__ = ["Moments", "Scatter", "outer"]
 
 Scatter = Literal["full", "tied", "diag", "spherical"]
 

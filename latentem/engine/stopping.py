@@ -45,9 +45,8 @@ class Aitken:
 
     @property
     def exhausted(self) -> bool:
-        """The last two gains were rounding: float64 resolves no further progress."""
-        last = list(self.gains)[-2:]
-        return len(last) == 2 and all(gain <= self._nothing for gain in last)
+        """The last two maps together gained nothing that float64 resolves."""
+        return len(self.gains) > 1 and self.gains[-1] + self.gains[-2] <= self._nothing
 
     @property
     def rate(self) -> float:

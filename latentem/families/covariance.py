@@ -6,6 +6,8 @@ spherical (K,). "Whiteners" are W with ``W' W`` = precision, in the same shapes.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from latentem.engine.moments import Moments, Scatter
 
@@ -20,6 +22,12 @@ RESOLUTION = 1e3 * np.finfo(float).eps
 CONDITION = 1e-12
 
 
+@cache
+def triangle(d: int) -> tuple[Array, Array]:
+    """Rows and columns of the pairs a <= b, row by row: the order of the product features."""
+    return np.triu_indices(d)
+
+
 def whiteners(covariances: Array, kind: Scatter, d: int) -> tuple[Array, Array]:
     """Whiteners and log determinants; LinAlgError where not positive definite."""
     if kind in ("full", "tied"):
@@ -27,9 +35,9 @@ def whiteners(covariances: Array, kind: Scatter, d: int) -> tuple[Array, Array]:
             factor = np.linalg.cholesky(covariances)
         except np.linalg.LinAlgError:
             raise np.linalg.LinAlgError("a covariance is not positive definite") from None
-        logdet = 2 * np.log(np.diagonal(factor, axis1=-2, axis2=-1)).sum(axis=-1)
+        logdet = 2 * np.log(factor.diagonal(0, -2, -1)).sum(axis=-1)
         return np.linalg.inv(factor), logdet
-    if not np.all(covariances > 0):
+    if not (covariances > 0).all():
         raise np.linalg.LinAlgError("a variance is not positive")
     log = np.log(covariances)
     return 1 / np.sqrt(covariances), log.sum(axis=1) if kind == "diag" else d * log
@@ -58,7 +66,7 @@ def from_products(sums: Array, d: int, kind: Scatter) -> Array:
     if kind == "spherical":
         return sums[:, 0] / d
     matrix = np.empty((len(sums), d, d))
-    rows, columns = np.triu_indices(d)
+    rows, columns = triangle(d)
     matrix[:, rows, columns] = sums
     matrix[:, columns, rows] = sums
     return matrix
@@ -67,14 +75,14 @@ def from_products(sums: Array, d: int, kind: Scatter) -> Array:
 def variances(covariances: Array, kind: Scatter) -> Array:
     """Variances per component and column: (K, d), (1, d) if tied, (K, 1) if spherical."""
     if kind in ("full", "tied"):
-        diagonal = np.diagonal(covariances, axis1=-2, axis2=-1)
+        diagonal = covariances.diagonal(0, -2, -1)
         return diagonal if kind == "full" else diagonal[None]
     return covariances if kind == "diag" else covariances[:, None]
 
 
 def cancelled(moved: Array, scatter: Array, limit: float, kind: Scatter) -> Array:
     """Components whose scatter is a difference too small against what was subtracted."""
-    return ~np.all(variances(moved, kind) <= limit * variances(scatter, kind), axis=1)
+    return ~(variances(moved, kind) <= limit * variances(scatter, kind)).all(axis=1)
 
 
 def about_mean(x: Array, weights: Array, mean: Array, kind: Scatter) -> tuple[Array, Array]:
@@ -98,8 +106,12 @@ def divide(scatter: Array, weight: Array, kind: Scatter) -> Array:
     """Covariances from scatters; where the weight is 0, the scatter itself."""
     if kind == "tied":
         return scatter / (weight.sum() or 1.0)
-    safe = np.where(weight > 0, weight, 1.0)
-    return scatter / safe.reshape((-1,) + (1,) * (scatter.ndim - 1))
+    return scatter / along(np.where(weight > 0, weight, 1.0), scatter)
+
+
+def along(values: Array, like: Array) -> Array:
+    """Values per component, shaped to multiply an array (K, ...)."""
+    return values.reshape((-1,) + (1,) * (like.ndim - 1))
 
 
 def shifted(covariances: Array, reg: float, kind: Scatter) -> Array:
@@ -125,7 +137,8 @@ def resolution(moments: Moments) -> Array:
     """Least variance per column that float64 data of this size can tell from 0, (d,)."""
     mean, variance = overall(moments)
     size = mean**2 + variance
-    return RESOLUTION**2 * np.where(size > 0, size, 1.0)
+    size[size == 0] = 1.0
+    return RESOLUTION**2 * size
 
 
 def floored(covariances: Array, floor: Array, kind: Scatter) -> Array:
@@ -139,9 +152,9 @@ def floored(covariances: Array, floor: Array, kind: Scatter) -> Array:
     if kind == "spherical":
         return np.maximum(covariances, floor.mean())
     matrices = covariances if kind == "full" else covariances[None]
-    lack = np.maximum(floor - np.diagonal(matrices, axis1=1, axis2=2), 0.0)
-    if lack.any():
-        matrices = matrices + lack[:, :, None] * np.eye(len(floor))
+    lack = floor - matrices.diagonal(0, 1, 2)
+    if lack.max() > 0:
+        matrices = matrices + np.maximum(lack, 0.0)[:, :, None] * np.eye(len(floor))
     singular = collinear(matrices)
     if singular.any():
         matrices = matrices.copy()
@@ -151,13 +164,18 @@ def floored(covariances: Array, floor: Array, kind: Scatter) -> Array:
 
 
 def collinear(matrices: Array) -> Array:
-    """Which covariances have a correlation matrix that is singular up to rounding."""
-    scale = np.sqrt(np.diagonal(matrices, axis1=1, axis2=2))
-    correlations = matrices / (scale[:, :, None] * scale[:, None, :])
+    """Which covariances are singular up to rounding, whatever the units of their columns.
+
+    A pivot of the Cholesky factor, squared and divided by the variance of its
+    column, is the share of that variance the earlier columns do not explain.
+    """
+    spread = matrices.diagonal(0, 1, 2)
     try:
-        pivots = np.diagonal(np.linalg.cholesky(correlations), axis1=1, axis2=2)
-        return ~np.all(pivots**2 > CONDITION, axis=1)
+        pivots = np.linalg.cholesky(matrices).diagonal(0, 1, 2)
+        return ~(pivots**2 > CONDITION * spread).all(axis=1)
     except np.linalg.LinAlgError:
+        scale = np.sqrt(spread)
+        correlations = matrices / (scale[:, :, None] * scale[:, None, :])
         return np.array([np.linalg.eigvalsh(c)[0] <= CONDITION for c in correlations])
 
 

@@ -21,6 +21,7 @@ that would be more than four digits are computed about their own mean instead.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +30,7 @@ from latentem.engine.blocks import bounds
 from latentem.engine.constraints import Fixed, Positive, PositiveDefinite, Real
 from latentem.engine.family import Family
 from latentem.engine.model import Diagnosis
-from latentem.engine.moments import Moments, Scatter
+from latentem.engine.moments import Moments, Scatter, outer
 from latentem.families import covariance as cov
 from latentem.kernels.gaussian import centred, products
 
@@ -40,6 +41,7 @@ Array = np.ndarray
 #: Squared distance of a mean from the centre, in standard deviations, up to which
 #: expanding the square is exact enough.
 EXPANSION = 1e4
+NOBODY = np.empty(0, dtype=np.intp)
 LOG_2PI = float(np.log(2 * np.pi))
 
 
@@ -125,8 +127,8 @@ class Gaussian(Family):
         kind = self.covariance_type
         whiteners, logdets = cov.whiteners(covariances, kind, means.shape[1])
         d = means.shape[1]
-        constants = np.broadcast_to(-0.5 * (d * LOG_2PI + logdets), (len(means),))
-        centre = np.median(means, axis=0)
+        constants = np.full(len(means), -0.5 * d * LOG_2PI) - 0.5 * logdets
+        centre = np.sort(means, axis=0)[len(means) // 2]  # a median: one far mean does not move it
         offset = means - centre
         if kind == "tied":  # its features are whitened rows
             white = offset @ whiteners.T
@@ -134,7 +136,7 @@ class Gaussian(Family):
         elif kind == "full":
             precision = whiteners.transpose(0, 2, 1) @ whiteners
             linear = (precision @ offset[:, :, None])[:, :, 0]
-            squared = -precision[:, *np.triu_indices(d)]
+            squared = -precision[:, *cov.triangle(d)]
             squared[:, _diagonal(d)] *= 0.5
         else:
             precision = (whiteners**2).reshape(len(means), -1)
@@ -193,7 +195,7 @@ class Gaussian(Family):
         centre: Array,
         features: Array,
         whitener: Array | None = None,
-        apart: Array | tuple = (),
+        apart: Array = NOBODY,
     ) -> Moments:
         """Moments of weighted rows from their features; `apart` are taken about their mean."""
         kind, d = self.covariance_type, x.shape[1]
@@ -205,7 +207,7 @@ class Gaussian(Family):
             about_centre = (white * weights.sum(axis=0)) @ white.T
         else:
             about_centre = cov.from_products(sums[:, 1 + d :], d, kind)
-        moved = Moments(weight, offset, np.zeros_like(about_centre), kind).about(np.zeros(d))
+        moved = outer(offset, weight, kind)
         scatter = about_centre - moved
         doubt = cov.cancelled(moved, scatter, EXPANSION, kind)
         if whitener is not None:
@@ -220,8 +222,8 @@ class Gaussian(Family):
                 scatter = np.sum([part[1] for part in parts], axis=0)
             scatter = 0.5 * (scatter + scatter.T)
         else:
-            doubt[list(apart)] = True
-            for k in np.flatnonzero(doubt & (weight > 0)):
+            doubt[apart] = True
+            for k in np.flatnonzero(doubt & (weight > 0)) if doubt.any() else ():
                 mean[k], scatter[k] = cov.about_mean(x, weights[k], mean[k], kind)
         return Moments(weight, mean, scatter, kind)
 
@@ -233,7 +235,7 @@ class Gaussian(Family):
         if "covariances" not in self.fixed:
             new = cov.divide(statistics.about(means), statistics.weight, kind)
             new = self._sound(new, cov.resolution(statistics))
-            keep = alive.any() if kind == "tied" else alive.reshape((-1,) + (1,) * (new.ndim - 1))
+            keep = alive.any() if kind == "tied" else cov.along(alive, new)
             covariances = np.where(keep, new, covariances)
         return GaussianParams(means, covariances)
 
@@ -259,7 +261,7 @@ class Gaussian(Family):
             target = {"full": np.diag(spread), "diag": spread, "spherical": spread.mean()}[kind]
             extra = np.where(total.weight < 2 * d + 1, d + 1.0, 0.0)
             share = extra / np.where(extra + total.weight > 0, extra + total.weight, 1.0)
-            share = share.reshape((-1,) + (1,) * (covariances.ndim - 1))
+            share = cov.along(share, covariances)
             covariances = (1 - share) * covariances + share * target
         return GaussianParams(means, self._sound(covariances, floor))
 
@@ -304,6 +306,7 @@ def _n_features(d: int, kind: Scatter) -> int:
     return 1 + d + {"full": d * (d + 1) // 2, "diag": d}.get(kind, 1)
 
 
+@cache
 def _diagonal(d: int) -> Array:
     """Places of the pairs (a, a) in the row-major upper triangle."""
     return np.cumsum([0] + list(range(d, 1, -1)))

@@ -1,0 +1,365 @@
+"""Gaussian mixtures with scikit-learn's face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from latentem.engine.moments import Scatter
+from latentem.estimators.mixture import BaseMixture
+from latentem.estimators.validation import check_shape, check_start_weights
+from latentem.families.conditioning import condition, marginal
+from latentem.families.covariance import KINDS
+from latentem.families.gaussian import Gaussian, GaussianParams
+from latentem.models.mixture import MixtureParams
+from latentem.models.starts import InitParams
+
+__all__ = ["GaussianMixture"]
+
+Array = np.ndarray
+
+
+class GaussianMixture(BaseMixture):
+    """A mixture of Gaussians, fitted by exact maximum likelihood.
+
+    Drop-in for scikit-learn's class of this name, with frequency weights, several
+    starts that are all kept, a stopping rule on the gain still to come, acceleration,
+    ICL, marginals and conditionals.
+
+    Parameters
+    ----------
+    n_components : int
+    covariance_type : {"full", "tied", "diag", "spherical"}
+    tol : float
+        With ``stopping="aitken"`` the projected remaining gain, in nats of the whole
+        weighted log-likelihood, at which to stop; with ``"step"`` the length of an EM
+        step in the parameters. 0 runs exactly `max_iter` maps.
+    reg_covar : float
+        Added to the variances, in squared units of X. 0 is exact maximum likelihood;
+        a component that collapses is then held at the resolution of float64, and
+        reported.
+    max_iter : int
+        Most EM maps.
+    n_init : int
+        Number of starts; the best is kept, all are in ``result_.starts``.
+    init_params : {"kmeans", "k-means++", "random", "random_from_data"} or callable
+        A callable takes (points, n_components, rng) and returns labels or
+        responsibilities. Starts work on whitened data, at most 16,384 rows of it.
+    weights_init : (n_components,) array-like, optional
+        Must sum to 1.
+    means_init : (n_components, n_features) array-like, optional
+    precisions_init : array-like, optional
+        Inverse covariances, in the shape of `covariance_type`.
+    responsibilities_init : (n_samples, n_components) array-like, optional
+        Starting posteriors; rows sum to 1.
+    random_state : None, int, Generator or RandomState
+    warm_start : bool
+        Start from the parameters of the last fit.
+    verbose : int
+        1 prints a line per start, 2 one per E-step.
+    accelerate : {"auto", "squarem"} or None
+        "auto" turns SQUAREM on when plain EM is seen to be slow.
+    stopping : {"aitken", "step"}
+    n_jobs : int or None
+        None uses the cores the process may use. Results do not depend on it.
+    progress : bool
+        Show a tqdm bar.
+    callbacks : sequence of callables, optional
+        Each is called with every `State`; one that returns True stops the fit.
+
+    Attributes
+    ----------
+    weights_ : (n_components,) array
+    means_ : (n_components, n_features) array
+    covariances_ : array
+        full (K, d, d), tied (d, d), diag (K, d), spherical (K,).
+    precisions_, precisions_cholesky_ : array
+        As in scikit-learn; computed from `covariances_`.
+    loglik_ : float
+        Total weighted log-likelihood at these parameters.
+    lower_bound_ : float
+        `loglik_` per unit of weight.
+    lower_bounds_ : list of float
+        Its history.
+    converged_ : bool
+    n_iter_ : int
+        EM maps of the best start.
+    result_ : EMResult
+    model_ : models.Mixture
+    n_features_in_, feature_names_in_
+
+    See Also
+    --------
+    latentem.select : choose n_components and covariance_type.
+
+    References
+    ----------
+    Dempster, Laird and Rubin (1977), doi:10.1111/j.2517-6161.1977.tb01600.x.
+
+    Examples
+    --------
+    >>> from latentem import GaussianMixture
+    >>> from latentem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> gm = GaussianMixture(2, tol=1e-6, random_state=0).fit(X)
+    >>> round(gm.loglik_, 3)
+    -1130.264
+    >>> sorted(gm.weights_.round(4).tolist())
+    [0.3559, 0.6441]
+    """
+
+    means_: Array
+    covariances_: Array
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: Scatter = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 0.0,
+        max_iter: int = 1000,
+        n_init: int = 1,
+        init_params: InitParams = "kmeans",
+        weights_init: Any = None,
+        means_init: Any = None,
+        precisions_init: Any = None,
+        responsibilities_init: Any = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        accelerate: Literal["auto", "squarem"] | None = "auto",
+        stopping: Literal["aitken", "step"] = "aitken",
+        n_jobs: int | None = None,
+        progress: bool = False,
+        callbacks: Sequence[Callable] | None = None,
+    ):
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.responsibilities_init = responsibilities_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.accelerate = accelerate
+        self.stopping = stopping
+        self.n_jobs = n_jobs
+        self.progress = progress
+        self.callbacks = callbacks
+
+    def _family(self) -> Gaussian:
+        return Gaussian(self.covariance_type, self.reg_covar)
+
+    def _params(self) -> MixtureParams:
+        return MixtureParams(
+            np.asarray(self.weights_, dtype=float),
+            GaussianParams(
+                np.asarray(self.means_, dtype=float), np.asarray(self.covariances_, dtype=float)
+            ),
+        )
+
+    def _take(self, params: MixtureParams) -> None:
+        self.weights_ = params.weights
+        self.means_, self.covariances_ = params.family
+
+    def _given(self, n_features: int) -> MixtureParams:
+        k, kind = self.n_components, self.covariance_type
+        weights, means, precisions = self.weights_init, self.means_init, self.precisions_init
+        if weights is not None:
+            weights = check_start_weights(weights, k)
+        if means is not None:
+            means = check_shape(means, (k, n_features), "means_init")
+        if precisions is not None:
+            shape = _shape(kind, k, n_features)
+            precisions = check_shape(precisions, shape, "precisions_init")
+            precisions = _inverse(precisions, kind, "precisions_init")
+        return MixtureParams(weights, GaussianParams(means, precisions))
+
+    @property
+    def precisions_(self) -> Array:
+        """Inverse covariances, in the shape of `covariances_`."""
+        return _inverse(self.covariances_, self.covariance_type, "covariances_")
+
+    @precisions_.setter
+    def precisions_(self, value: Any) -> None:
+        self.covariances_ = _inverse(np.asarray(value), self.covariance_type, "precisions_")
+
+    @property
+    def precisions_cholesky_(self) -> Array:
+        """Upper triangular factors U of the precisions, ``U @ U.T``; roots where diagonal."""
+        if self.covariance_type in ("full", "tied"):
+            factors = np.linalg.cholesky(self.covariances_)
+            return np.swapaxes(np.linalg.inv(factors), -1, -2)
+        return 1.0 / np.sqrt(self.covariances_)
+
+    @precisions_cholesky_.setter
+    def precisions_cholesky_(self, value: Any) -> None:
+        value = np.asarray(value, dtype=float)
+        matrix = self.covariance_type in ("full", "tied")
+        self.precisions_ = value @ np.swapaxes(value, -1, -2) if matrix else value**2
+
+    @classmethod
+    def from_parameters(
+        cls,
+        *,
+        weights: Any,
+        means: Any,
+        covariances: Any,
+        covariance_type: Scatter = "full",
+        feature_names: Sequence[str] | None = None,
+        **settings: Any,
+    ) -> GaussianMixture:
+        """A ready model from its parameters, without data.
+
+        Parameters
+        ----------
+        weights : (K,) array-like, summing to 1
+        means : (K, d) array-like
+        covariances : array-like
+            In the shape of `covariance_type`.
+        covariance_type : {"full", "tied", "diag", "spherical"}
+        feature_names : sequence of str, optional
+        **settings
+            Other constructor arguments.
+
+        Examples
+        --------
+        >>> from latentem import GaussianMixture
+        >>> gm = GaussianMixture.from_parameters(
+        ...     weights=[0.6, 0.4], means=[[2.0], [9.0]], covariances=[[[16.0]], [[4.0]]]
+        ... )
+        >>> gm.predict([[0.0], [10.0]]).tolist()
+        [0, 1]
+        """
+        if covariance_type not in KINDS:
+            raise ValueError(f"covariance_type must be one of {KINDS}, got {covariance_type!r}")
+        means = np.array(means, dtype=float)
+        if means.ndim != 2:
+            raise ValueError(f"means must be (n_components, n_features), got shape {means.shape}")
+        k, d = means.shape
+        model = cls(k, covariance_type=covariance_type, **settings)
+        model.weights_ = check_start_weights(weights, k, "weights")
+        model.means_ = check_shape(means, (k, d), "means")
+        model.covariances_ = check_shape(covariances, _shape(covariance_type, k, d), "covariances")
+        _inverse(model.covariances_, covariance_type, "covariances")
+        model.n_features_in_ = d
+        if feature_names is not None:
+            if len(feature_names) != d:
+                raise ValueError(f"feature_names must name {d} columns, got {len(feature_names)}")
+            model.feature_names_in_ = np.asarray(feature_names, dtype=object)
+        return model
+
+    def marginal(self, columns: Any) -> GaussianMixture:
+        """The mixture of some columns, in the order given.
+
+        Parameters
+        ----------
+        columns : sequence of int or str
+
+        Returns
+        -------
+        GaussianMixture
+            Ready to use, without a fit.
+        """
+        _, params = self._ready()
+        chosen = self._columns(columns)
+        kept = marginal(params.family, self.covariance_type, chosen)
+        return self._derived(params.weights, kept, chosen)
+
+    def condition(self, columns: Any, values: Any) -> GaussianMixture:
+        """The mixture of the other columns, given values of these.
+
+        Parameters
+        ----------
+        columns : sequence of int or str
+        values : sequence of float
+            One value for each of `columns`.
+
+        Returns
+        -------
+        GaussianMixture
+            Weights are the posteriors given the values.
+
+        Examples
+        --------
+        >>> from latentem import GaussianMixture
+        >>> gm = GaussianMixture.from_parameters(
+        ...     weights=[1.0], means=[[0.0, 0.0]], covariances=[[[1.0, 0.5], [0.5, 1.0]]]
+        ... )
+        >>> given = gm.condition([0], [2.0])
+        >>> given.means_.tolist(), given.covariances_.tolist()
+        ([[1.0]], [[[0.75]]])
+        """
+        _, params = self._ready()
+        chosen = self._columns(columns)
+        values = check_shape(values, (len(chosen),), "values")
+        if len(chosen) == params.family.means.shape[1]:
+            raise ValueError("columns names every column: nothing is left to condition")
+        log_density, kept = condition(params.family, self.covariance_type, chosen, values)
+        with np.errstate(divide="ignore"):
+            log_joint = np.log(params.weights) + log_density
+        shares = np.exp(log_joint - log_joint.max())
+        rest = np.setdiff1d(np.arange(params.family.means.shape[1]), chosen)
+        return self._derived(shares / shares.sum(), kept, rest)
+
+    def _columns(self, columns: Any) -> Array:
+        """Places of the columns, from places or names."""
+        width = np.shape(self.means_)[1]
+        names = list(getattr(self, "feature_names_in_", []))
+        columns = [columns] if isinstance(columns, str | int | np.integer) else list(columns)
+        places = []
+        for column in columns:
+            if isinstance(column, str) and column in names:
+                places.append(names.index(column))
+            elif isinstance(column, int | np.integer) and -width <= column < width:
+                places.append(int(column) % width)
+            else:
+                known = names or f"0..{width - 1}"
+                raise ValueError(f"columns has {column!r}, which is not one of {known}")
+        if not places or len(set(places)) != len(places):
+            raise ValueError(f"columns must name at least one column, each once, got {columns}")
+        return np.array(places)
+
+    def _derived(self, weights: Array, params: GaussianParams, columns: Array) -> GaussianMixture:
+        names = getattr(self, "feature_names_in_", None)
+        return GaussianMixture.from_parameters(
+            weights=weights,
+            means=params.means,
+            covariances=params.covariances,
+            covariance_type=self.covariance_type,
+            feature_names=None if names is None else list(names[columns]),
+            random_state=self.random_state,
+            n_jobs=self.n_jobs,
+        )
+
+
+def _shape(kind: Scatter, k: int, d: int) -> tuple[int, ...]:
+    shapes = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}
+    if kind not in shapes:
+        raise ValueError(f"covariance_type must be one of {KINDS}, got {kind!r}")
+    return shapes[kind]
+
+
+def _inverse(matrices: Array, kind: Scatter, name: str) -> Array:
+    """Inverses of positive definite matrices or positive numbers; ValueError names others."""
+    if kind not in ("full", "tied"):
+        if not np.all(matrices > 0):
+            raise ValueError(f"{name} must be positive for covariance_type={kind!r}")
+        return 1.0 / matrices
+    if not np.allclose(matrices, np.swapaxes(matrices, -1, -2)):
+        raise ValueError(f"{name} must be symmetric")
+    try:
+        np.linalg.cholesky(matrices)
+    except np.linalg.LinAlgError:
+        raise ValueError(f"{name} must be positive definite") from None
+    inverse = np.linalg.inv(matrices)
+    return 0.5 * (inverse + np.swapaxes(inverse, -1, -2))

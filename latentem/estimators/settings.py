@@ -1,0 +1,68 @@
+"""From an estimator's constructor arguments to the engine's settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from latentem.engine.em import EM
+from latentem.engine.result import State
+
+__all__ = ["em_settings", "generator"]
+
+
+def em_settings(estimator: Any) -> EM:
+    """The `EM` that an estimator's arguments ask for; ValueError names a wrong one."""
+    if estimator.accelerate not in ("auto", "squarem", None) and not callable(estimator.accelerate):
+        raise ValueError(
+            f"accelerate must be 'auto', 'squarem' or None, got {estimator.accelerate!r}"
+        )
+    callbacks = tuple(estimator.callbacks or ())
+    if not all(callable(callback) for callback in callbacks):
+        raise ValueError("callbacks must be a sequence of functions of one State")
+    if estimator.verbose:
+        callbacks += (_Printer(int(estimator.verbose)),)
+    return EM(
+        tol=estimator.tol,
+        max_iter=estimator.max_iter,
+        accelerate=estimator.accelerate,
+        stopping=estimator.stopping,
+        n_init=estimator.n_init,
+        n_jobs=estimator.n_jobs,
+        callbacks=callbacks,
+        progress=bool(estimator.progress),
+    )
+
+
+class _Printer:
+    """What verbose prints: one line at each stop, with verbose=2 one for each E-step."""
+
+    def __init__(self, level: int):
+        self.level = level
+
+    def __call__(self, state: State) -> None:
+        if self.level > 1 or state.reason is not None:
+            text = state.reason.sentence if state.reason else state.step
+            print(
+                f"map {state.n_iter:>5}  objective {state.objective:.6f}  "
+                f"{state.seconds:.2f} s  {text}"
+            )
+
+
+def generator(random_state: Any) -> np.random.Generator:
+    """A Generator from what scikit-learn takes as random_state, or from a Generator."""
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**32 - 1, size=4, dtype=np.uint32))
+    if random_state is np.random:
+        return np.random.default_rng(np.random.randint(2**32 - 1, size=4, dtype=np.uint32))
+    if random_state is None or (
+        isinstance(random_state, int | np.integer) and not isinstance(random_state, bool)
+    ):
+        return np.random.default_rng(random_state)
+    raise ValueError(
+        "random_state must be None, an integer, a numpy Generator or a RandomState, got "
+        f"{random_state!r}"
+    )

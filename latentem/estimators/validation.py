@@ -1,0 +1,141 @@
+"""Checks of data, weights and starting values, each with a sentence that says the fix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+__all__ = ["check_rows", "check_weights", "check_start_weights", "distinct_rows"]
+
+Array = np.ndarray
+
+
+def check_rows(estimator: Any, X: Any, reset: bool) -> Array:
+    """X as a finite float64 C-ordered array (n_samples, n_features).
+
+    A Series is one column; names of columns are remembered at fit and checked later.
+    """
+    if hasattr(X, "to_frame") and getattr(X, "ndim", 1) == 1:  # a pandas or polars Series
+        X = X.to_frame()
+    if np.ndim(X) == 1 and not hasattr(X, "columns"):
+        raise ValueError(
+            "Expected 2D array, got 1D array instead: X must be (n_samples, n_features). "
+            "Reshape your data with X[:, None] if it has a single feature, or X[None, :] if it "
+            "is a single sample."
+        )
+    X = _numbers(X)
+    X = validate_data(
+        estimator, X, reset=reset, dtype=np.float64, order="C", ensure_all_finite=False
+    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = X.sum()
+    if not np.isfinite(total):
+        _refuse_missing(estimator, X)
+    return X
+
+
+def _numbers(X: Any) -> Any:
+    """X, unless it is text or has text in it; then ValueError naming the place."""
+    kinds = getattr(X, "dtypes", None)
+    array = np.asarray(X) if kinds is None and not hasattr(X, "toarray") else None
+    if array is not None and array.dtype.kind in "OUS":
+        for index, value in np.ndenumerate(array):
+            if isinstance(value, str | bytes):
+                try:
+                    float(value)
+                except ValueError:
+                    place = ", ".join(str(i) for i in index)
+                    raise ValueError(
+                        f"X must hold numbers, but X[{place}] is the text {value!r}: drop or "
+                        "encode that column"
+                    ) from None
+    return X
+
+
+def _refuse_missing(estimator: Any, X: Array) -> None:
+    bad = np.argwhere(~np.isfinite(X))
+    if not len(bad):  # finite cells whose sum overflows
+        return
+    row, column = bad[0]
+    what = "NaN" if np.isnan(X[row, column]) else "infinity"
+    names = getattr(estimator, "feature_names_in_", None)
+    name = f" ({names[column]!r})" if names is not None else ""
+    raise ValueError(
+        f"Input X contains {what} in row {row}, column {column}{name}: {type(estimator).__name__} "
+        "needs finite numbers; drop those rows, or impute them first."
+    )
+
+
+def check_weights(sample_weight: Any, n: int) -> Array | None:
+    """Row weights as (n,) float64, or None; never negative, not all zero."""
+    if sample_weight is None:
+        return None
+    if isinstance(sample_weight, int | float | np.number):
+        sample_weight = np.full(n, sample_weight)
+    weights = np.asarray(sample_weight)
+    if weights.dtype.kind not in "fiub":
+        raise ValueError(f"sample_weight must hold numbers, got dtype {weights.dtype}")
+    weights = weights.astype(float)
+    if weights.shape != (n,):
+        raise ValueError(
+            f"sample_weight must have one weight per row, shape ({n},), got {weights.shape}"
+        )
+    if not np.all(np.isfinite(weights)):
+        raise ValueError("sample_weight contains NaN or infinity")
+    if np.any(weights < 0):
+        raise ValueError(
+            f"sample_weight must be >= 0, but sample_weight[{np.argmax(weights < 0)}] is "
+            f"{weights[np.argmax(weights < 0)]:g}"
+        )
+    if not np.any(weights > 0):
+        raise ValueError("sample_weight is zero for every row: there is nothing to fit")
+    return weights
+
+
+def check_start_weights(weights: Any, n_components: int, name: str = "weights_init") -> Array:
+    """Mixing weights (K,), non-negative, that sum to 1."""
+    weights = check_shape(weights, (n_components,), name)
+    if np.any(weights < 0):
+        raise ValueError(f"{name} must be >= 0, got {weights.min():g}")
+    if abs(weights.sum() - 1.0) > 1e-6:
+        raise ValueError(f"{name} must sum to 1, but they sum to {weights.sum():.10g}")
+    return weights
+
+
+def check_shape(value: Any, shape: tuple[int, ...], name: str) -> Array:
+    """A finite float64 array of the given shape."""
+    try:
+        array = np.array(value, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must hold numbers") from None
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"{name} contains NaN or infinity")
+    return array
+
+
+def check_responsibilities(value: Any, n: int, n_components: int) -> Array:
+    """Starting responsibilities (n, K), non-negative with rows that sum to 1."""
+    shares = check_shape(value, (n, n_components), "responsibilities_init")
+    if np.any(shares < 0):
+        raise ValueError("responsibilities_init must be >= 0")
+    worst = np.argmax(np.abs(shares.sum(axis=1) - 1.0))
+    if abs(shares[worst].sum() - 1.0) > 1e-6:
+        raise ValueError(
+            f"each row of responsibilities_init must sum to 1, but row {worst} sums to "
+            f"{shares[worst].sum():.10g}"
+        )
+    return shares
+
+
+def distinct_rows(X: Array, enough: int) -> int:
+    """Number of distinct rows, counted no further than `enough`."""
+    seen: Array = X[:0]
+    for begin in range(0, len(X), 4096):
+        seen = np.unique(np.concatenate([seen, X[begin : begin + 4096]]), axis=0)
+        if len(seen) >= enough:
+            return enough
+    return len(seen)
