@@ -26,7 +26,6 @@ X = blobs()
 @parametrize_with_checks(
     [
         *(GaussianMixture(covariance_type=kind) for kind in KINDS),
-        GaussianMixture(2, covariance_type="diag", reg_covar=1e-3),
         MixtureModel(families.Gaussian("diag")),
     ]
 )
