@@ -108,6 +108,7 @@ def test_reg_covar_is_added_to_the_variances_as_the_peer_does():
 def test_a_fit_with_reg_covar_converges_where_the_peers_does(kind, reg_covar):
     X = blobs(150, 2, 2)
     given = start(X, kind, 2)
+    given["means_init"] = np.array([X[::2].mean(axis=0), X[1::2].mean(axis=0)])
     settings = {"covariance_type": kind, "reg_covar": reg_covar, **given}
     ours = GaussianMixture(2, tol=1e-6, max_iter=300, **settings).fit(X)
     peer = Peer(2, tol=1e-9, max_iter=300, **settings).fit(X)
