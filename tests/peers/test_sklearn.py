@@ -117,6 +117,21 @@ def test_a_fit_with_reg_covar_converges_where_the_peers_does(kind, reg_covar):
     np.testing.assert_allclose(ours.covariances_, peer.covariances_, rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("reg_covar", [0.01, 1.0, 100.0])
+def test_a_fit_with_reg_covar_ends_at_a_fixed_point(kind, reg_covar):
+    """Its maps need not raise the likelihood, yet the fit has to go on to where they lead."""
+    X = blobs(60, 2, 2)
+    fit = GaussianMixture(
+        2, covariance_type=kind, reg_covar=reg_covar, tol=1e-6, random_state=0, warm_start=True
+    ).fit(X)
+    assert fit.converged_
+    means, covariances = fit.means_, fit.covariances_
+    fit.set_params(tol=0, max_iter=1, accelerate=None).fit(X)
+    np.testing.assert_allclose(fit.means_, means, atol=0.02)
+    np.testing.assert_allclose(fit.covariances_, covariances, rtol=0.01, atol=0.02)
+
+
 @pytest.mark.parametrize("name", ["kmeans", "k-means++", "random", "random_from_data"])
 def test_every_name_of_a_start_is_known_to_both(name):
     X = blobs(150, 2, 2, gap=10.0)
