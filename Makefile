@@ -19,7 +19,7 @@ help: ## this list
 	@echo "make TARGET, where TARGET is one of"
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
 
-run: $(VENV)/.installed-cli ## install into .venv and fit real data: about 1 minute, 650 MB of disk
+run: $(VENV)/.installed-cli ## install into .venv and fit models to real data
 	@$(VENV)/bin/latentem tour
 
 test: $(VENV)/.installed-test $(VENV)/.tried-peers ## run the tests (the slow ones apart)
@@ -64,10 +64,11 @@ $(VENV)/.installed-%: pyproject.toml $(VENV)/.made
 	@$(PIP) -e ".[$*]" || { echo "pip could not install latentem[$*]: its lines above say why."; exit 1; }
 	@touch $@
 
-SAYS_cli  = about 1 minute, 190 MB to download, 650 MB of disk
-SAYS_test = about 1 minute, 190 MB to download, 650 MB of disk
-SAYS_dev  = less than a minute, 30 MB to download
-SAYS_docs = less than a minute, 200 MB of disk
+# Measured on two cores; what another target has already installed is not fetched again.
+SAYS_cli  = about 2 minutes, 210 MB to download, 870 MB of disk
+SAYS_test = about 2 minutes, 220 MB to download, 890 MB of disk
+SAYS_dev  = about half a minute, 30 MB to download
+SAYS_docs = about 2 minutes, 240 MB to download, 970 MB of disk
 
 # Peers are other libraries that some tests compare with. Where one does not install, its tests
 # skip; the stamp holds the sentence that says so.

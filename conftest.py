@@ -17,6 +17,7 @@ def _peers() -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Add a line per missing peer to pytest's summary."""
     reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
     for peer in _peers():
         count = sum(f"could not import {peer!r}" in reason for reason in reasons)
