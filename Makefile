@@ -67,7 +67,7 @@ $(VENV)/.installed-%: pyproject.toml $(VENV)/.made
 # Measured on two cores; what another target has already installed is not fetched again.
 SAYS_cli  = about 2 minutes, 210 MB to download, 870 MB of disk
 SAYS_test = about 2 minutes, 220 MB to download, 890 MB of disk
-SAYS_dev  = about half a minute, 30 MB to download
+SAYS_dev  = about 2 minutes, 240 MB to download, 950 MB of disk
 SAYS_docs = about 2 minutes, 240 MB to download, 970 MB of disk
 
 # Peers are other libraries that some tests compare with. Where one does not install, its tests
@@ -88,8 +88,8 @@ $(VENV)/.made:
 	        echo "latentem needs Python 3.11 or newer, and '$(PYTHON)' is $$("$(PYTHON)" --version 2>&1). Name a newer one: make PYTHON=python3.12 ..."; exit 1; }; \
 	    "$(PYTHON)" -c "import ensurepip, venv" 2> /dev/null || { \
 	        echo "'$(PYTHON)' cannot make virtual environments: its venv package is missing. On Debian and Ubuntu: apt-get install python3-venv (as root), then run make again."; exit 1; }; \
-	    "$(PYTHON)" -m venv "$(VENV)" || { \
-	        echo "'$(PYTHON) -m venv $(VENV)' failed. If a broken $(VENV) stands in the way, remove it (make clean) and run make again."; exit 1; }; \
+	    "$(PYTHON)" -m venv "$(VENV)" && $(PY) -m pip --version > /dev/null 2>&1 || { \
+	        echo "'$(PYTHON) -m venv $(VENV)' made no working environment. If an old $(VENV) stands in the way, remove it (make clean) and run make again."; exit 1; }; \
 	fi
 	@$(PY) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { \
 	    echo "$(VENV) holds $$($(PY) --version), and latentem needs Python 3.11 or newer. Remove it (make clean) and run: make PYTHON=python3.12 ..."; exit 1; }
