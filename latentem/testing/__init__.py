@@ -25,7 +25,7 @@ from latentem.engine.family import Family
 from latentem.engine.model import LatentModel
 from latentem.models.mixture import Mixture
 from latentem.testing.case import ModelCase
-from latentem.testing.family_checks import family_checks
+from latentem.testing.family_checks import check_rows, family_checks
 from latentem.testing.model_checks import model_checks
 from latentem.testing.report import CheckReport, run
 
@@ -144,10 +144,11 @@ def check_family(
         raise ValueError(f"check_family needs n_components >= 2, got {n_components}")
     rng = np.random.default_rng(rng)
     model = Mixture(family, n_components)
+    rows = run(_name(family), [("rows", lambda: check_rows(family, data))])
     if start is None:
         start = model.initialize(list(model.blocks(data, None)), rng)
     own = run(_name(family), family_checks(family, data, start.family, rng, grid, n_components))
-    return own + check_model(
+    return rows + own + check_model(
         model, data, start=start, rng=rng, n_maps=n_maps, n_simulated=n_simulated,
         exact_m_step=exact_m_step,
     )  # fmt: skip

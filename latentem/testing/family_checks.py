@@ -13,7 +13,7 @@ from latentem.engine.trees import leaves, zip_leaves
 from latentem.testing.numbers import changed, gap, shares_memory
 from latentem.testing.report import Check, Skip
 
-__all__ = ["family_checks"]
+__all__ = ["check_rows", "family_checks"]
 
 Array = np.ndarray
 
@@ -47,6 +47,24 @@ class Case:
         )
 
 
+def check_rows(family: Family, data: Array) -> str:
+    """`encode`, `check` and `points` take the rows one for one."""
+    n, x = len(data), family.encode(data)
+    if len(x) != n:
+        raise AssertionError(f"encode turned {n} rows into {len(x)}: keep one for each")
+    try:
+        family.check(np.asarray(data))
+    except ValueError as error:
+        raise AssertionError(f"check refuses the data: {error}") from error
+    points = np.asarray(family.points(x))
+    if points.ndim != 2 or len(points) != n or not np.isfinite(points).all():
+        raise AssertionError(
+            f"points(x) must be a finite (n, d) array of the {n} rows, for k-means starts; it has "
+            f"shape {points.shape}"
+        )
+    return f"{n} rows, points of {points.shape[1]} columns"
+
+
 def family_checks(
     family: Family,
     data: Array,
@@ -65,33 +83,15 @@ def family_checks(
     per_component = {name: sizes[0][name] != sizes[1][name] for name in sizes[0]}
     case = Case(family, data, x, params, weights, per_component, rng, grid)
     return [
-        ("rows", lambda: _rows(case)),
         ("log_density is a new array", lambda: _density(case)),
         ("evaluate", lambda: _evaluate(case)),
         ("densities integrate to 1", lambda: _integrates(case)),
         ("initialize", lambda: _initialize(case)),
-        ("empty component", lambda: _empty(case)),
         ("order of the components", lambda: _permutes(case)),
         ("columns of weight zero", lambda: _zero_columns(case)),
+        ("empty component", lambda: _empty(case)),
         ("sample", lambda: _sample(case)),
     ]
-
-
-def _rows(case: Case) -> str:
-    n = len(case.data)
-    if len(case.x) != n:
-        raise AssertionError(f"encode turned {n} rows into {len(case.x)}: keep one for each")
-    try:
-        case.family.check(np.asarray(case.data))
-    except ValueError as error:
-        raise AssertionError(f"check refuses the data: {error}") from error
-    points = np.asarray(case.family.points(case.x))
-    if points.ndim != 2 or len(points) != n or not np.isfinite(points).all():
-        raise AssertionError(
-            f"points(x) must be a finite (n, d) array of the {n} rows, for k-means starts; it has "
-            f"shape {points.shape}"
-        )
-    return f"{n} rows, points of {points.shape[1]} columns"
 
 
 def _density(case: Case) -> str:

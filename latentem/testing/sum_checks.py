@@ -24,22 +24,7 @@ __all__ = ["additive", "finite", "pickling", "repeatable", "row_weights", "threa
 
 def finite(case: ModelCase) -> str:
     """Parameters and statistics are trees of finite float64 numbers."""
-    for params, where in ((case.start, "the start"), (None, "the first m_step")):
-        if params is None:
-            params = case.m_step(case.expect(case.start).statistics, copy.deepcopy(case.start))
-        try:
-            found = list(leaves(params))
-        except TypeError as error:
-            raise AssertionError(f"the parameters of {where} are no tree: {error}") from error
-        for name, value in found:
-            if isinstance(value, np.ndarray) and value.dtype != float:
-                raise AssertionError(
-                    f"parameter {name} of {where} has dtype {value.dtype}: make it float64"
-                )
-            if not np.all(np.isfinite(value)):
-                raise AssertionError(
-                    f"parameter {name} of {where} is not finite: look at what divides there"
-                )
+    _finite_params(case.start, "the start")
     statistics, loglik, weight = case.expect(case.start)
     try:
         scale(statistics, 1.0)
@@ -57,7 +42,24 @@ def finite(case: ModelCase) -> str:
         )
     if not weight > 0:
         raise AssertionError(f"Expectation.weight is {weight}: it is the sum of the row weights")
+    _finite_params(case.m_step(statistics, copy.deepcopy(case.start)), "the first m_step")
     return f"log-likelihood {loglik:.6g} at weight {weight:g}"
+
+
+def _finite_params(params: Any, where: str) -> None:
+    try:
+        found = list(leaves(params))
+    except TypeError as error:
+        raise AssertionError(f"the parameters of {where} are no tree: {error}") from error
+    for name, value in found:
+        if isinstance(value, np.ndarray) and value.dtype != float:
+            raise AssertionError(
+                f"parameter {name} of {where} has dtype {value.dtype}: make it float64"
+            )
+        if not np.all(np.isfinite(value)):
+            raise AssertionError(
+                f"parameter {name} of {where} is not finite: look at what divides there"
+            )
 
 
 def unchanged(case: ModelCase) -> str:
