@@ -1,0 +1,13 @@
+"""Figures of fits, with matplotlib.
+
+Each function draws into the Axes given as `ax`, or into a new figure, and returns
+the Axes. None shows a figure or changes matplotlib's settings. Colours are those of
+Okabe and Ito, which colour-blind readers can tell apart; components differ in marker
+and line style as well.
+"""
+
+from latentem.plot.fits import convergence, selection
+from latentem.plot.one_column import density
+from latentem.plot.two_columns import ellipses
+
+__all__ = ["convergence", "density", "ellipses", "selection"]
