@@ -199,9 +199,7 @@ def test_frame_with_extension_and_mixed_dtypes():
         {"a": pandas.array(ints[:, 0].astype(int), dtype="Int64"), "b": ints[:, 1].astype("f4")}
     )
     gm = GaussianMixture(2, random_state=0).fit(mixed)
-    np.testing.assert_array_equal(
-        gm.means_, GaussianMixture(2, random_state=0).fit(ints).means_
-    )
+    np.testing.assert_array_equal(gm.means_, GaussianMixture(2, random_state=0).fit(ints).means_)
 
 
 @pytest.mark.parametrize("change", ["order", "other", "fewer"])
@@ -229,7 +227,9 @@ def test_series_is_one_column():
     assert gm.n_features_in_ == 1
     assert gm.feature_names_in_.tolist() == ["width"]
     column = GaussianMixture(2, random_state=0).fit(X[:, :1])
-    np.testing.assert_array_equal(gm.score_samples(frame()["width"]), column.score_samples(X[:, :1]))
+    np.testing.assert_array_equal(
+        gm.score_samples(frame()["width"]), column.score_samples(X[:, :1])
+    )
     assert gm.bic(frame()["width"]) == column.bic(X[:, :1])
 
 
@@ -273,7 +273,9 @@ def test_frame_of_another_library():
 def test_random_states(seed):
     def fit():
         state = seed() if callable(seed) else seed
-        return GaussianMixture(2, init_params="random", random_state=state, max_iter=3, tol=0).fit(X)
+        return GaussianMixture(2, init_params="random", random_state=state, max_iter=3, tol=0).fit(
+            X
+        )
 
     np.testing.assert_array_equal(fit().means_, fit().means_)
 
@@ -349,7 +351,9 @@ def test_precisions_and_their_factors():
         factors, precisions = gm.precisions_cholesky_, gm.precisions_
         if kind in ("full", "tied"):
             np.testing.assert_allclose(
-                precisions @ gm.covariances_, np.broadcast_to(np.eye(2), precisions.shape), atol=1e-12
+                precisions @ gm.covariances_,
+                np.broadcast_to(np.eye(2), precisions.shape),
+                atol=1e-12,
             )
             np.testing.assert_allclose(
                 factors @ np.swapaxes(factors, -1, -2), precisions, rtol=1e-10
