@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
 from latentem import Bounded, Fixed, Positive, PositiveDefinite, Real, Simplex
 from latentem.engine.constraints import _contrasts
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+
 from latentem import Fixed, Positive, PositiveDefinite, Real, Simplex
 from latentem.engine.flat import FlatSpace
 
@@ -100,7 +101,7 @@ def test_holds_needs_constraints_and_finite_numbers():
 
 def test_a_leaf_without_a_constraint_is_named():
     params, constraints = example()
-    with pytest.raises(TypeError, match="a Constraint at every leaf .* found str"):
+    with pytest.raises(TypeError, match=r"a Constraint at every leaf .* found str"):
         FlatSpace(constraints._replace(rate="positive"), params)
     with pytest.raises(TypeError, match="expected the structure of Inner"):
         FlatSpace(constraints._replace(inner=Real()), params)

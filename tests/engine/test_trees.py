@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+
 from latentem.engine.moments import Moments
 from latentem.engine.trees import add, allfinite, leaves, scale, zip_leaves
 
@@ -88,7 +89,7 @@ def test_leaves_have_dotted_names_in_order():
 
 
 def test_zip_leaves_names_a_structure_that_does_not_fit():
-    with pytest.raises(TypeError, match="expected the structure of Pair.*found float"):
+    with pytest.raises(TypeError, match=r"expected the structure of Pair.*found float"):
         zip_leaves(lambda a, b: a, Pair(1.0, 2.0), 1.0)
     with pytest.raises(TypeError, match="expected the structure of Pair"):
         zip_leaves(lambda a, b: a, Pair(1.0, 2.0), (1.0,))

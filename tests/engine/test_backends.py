@@ -1,0 +1,168 @@
+"""Threads give the bits of one thread, in block order, and let exceptions through."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from latentem import EM, Expectation, LatentModel, SerialBackend, ThreadBackend
+from latentem.engine.backends import backend_for, one_blas_thread
+from tests.contract.sketches.two_poisson import Params, TwoPoisson
+
+
+class Sums(LatentModel):
+    """Sums whose rounding depends on their order; earlier blocks take longer."""
+
+    def initialize(self, blocks, rng):
+        return (0.0,)
+
+    def prepare(self, params):
+        return threading.get_ident()
+
+    def e_step(self, prepared, block):
+        time.sleep(0.001 * (block[0] < 0.5))
+        return Expectation((block.sum(), 1.0 * len(block)), float(np.log(block).sum()), 1.0)
+
+    def m_step(self, statistics, params):
+        return params
+
+
+@pytest.fixture
+def blocks(rng):
+    return [rng.random(37) * 10.0**i for i in rng.integers(-8, 8, size=23)]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2, 3])
+def test_threads_equal_serial_bit_for_bit(n_jobs, blocks):
+    serial = SerialBackend().expect(Sums(), (0.0,), blocks)
+    threads = ThreadBackend(n_jobs).expect(Sums(), (0.0,), blocks)
+    assert serial == threads
+    assert serial != SerialBackend().expect(Sums(), (0.0,), blocks[::-1]), "order must matter here"
+
+
+def test_results_come_in_the_order_of_the_blocks():
+    def slow_first(i):
+        time.sleep(0.02 if i == 0 else 0.0)
+        return i
+
+    assert list(ThreadBackend(2).map(slow_first, list(range(30)))) == list(range(30))
+    assert list(ThreadBackend(2).map(slow_first, iter(range(30)))) == list(range(30))
+
+
+def test_a_fit_is_the_same_bits_for_any_number_of_threads(rng):
+    x = rng.poisson(rng.choice([1.0, 6.0], size=3000)).astype(float)
+    data = (x, np.ones(3000))
+    results = [
+        EM(n_jobs=n, block_size=100, tol=1e-6).run(TwoPoisson(), data) for n in (1, 2, 3, None)
+    ]
+    for result in results[1:]:
+        assert result.params == results[0].params
+        assert result.loglik == results[0].loglik
+        assert result.n_e_steps == results[0].n_e_steps
+
+
+class Boom(Exception):
+    pass
+
+
+@pytest.mark.parametrize("backend", [SerialBackend(), ThreadBackend(2)])
+def test_an_exception_in_a_block_reaches_the_caller_and_the_pool_lives_on(backend):
+    def fail(i):
+        if i == 7:
+            raise Boom(f"block {i}")
+        return i
+
+    with pytest.raises(Boom, match="block 7"):
+        list(backend.map(fail, list(range(40))))
+    assert list(backend.map(lambda i: i, list(range(5)))) == list(range(5))
+
+
+def test_at_most_a_few_results_wait():
+    started = []
+
+    def note(i):
+        started.append(i)
+        return i
+
+    results = ThreadBackend(2).map(note, iter(range(1000)))
+    next(results)
+    time.sleep(0.05)
+    assert len(started) < 20
+    results.close()
+
+
+def test_numpy_is_quiet_inside_blocks_only():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for backend in (SerialBackend(), ThreadBackend(2)):
+            out = list(backend.map(lambda x: np.log(np.array(x)), [0.0, 0.0, 1.0]))
+            assert out[0] == -np.inf
+        with pytest.raises(RuntimeWarning):
+            np.log(np.array(0.0))
+
+
+def test_no_blocks_is_an_error():
+    with pytest.raises(ValueError, match="no blocks of data"):
+        SerialBackend().expect(Sums(), (0.0,), [])
+
+
+def _fit_in_child(queue):
+    data = (np.arange(200.0) % 9, np.ones(200))
+    result = EM(n_jobs=2, block_size=10, max_iter=3, tol=0).run(TwoPoisson(), data)
+    queue.put(tuple(result.params))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
+def test_the_pool_survives_fork():
+    data = (np.arange(200.0) % 9, np.ones(200))
+    here = EM(n_jobs=2, block_size=10, max_iter=3, tol=0).run(TwoPoisson(), data)
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    child = context.Process(target=_fit_in_child, args=(queue,))
+    child.start()
+    child.join(timeout=30)
+    hung = child.is_alive()
+    if hung:
+        child.kill()
+    assert not hung, "the child waits for threads that only its parent has"
+    assert Params(*queue.get()) == here.params
+
+
+def test_n_jobs():
+    assert isinstance(backend_for(1), SerialBackend)
+    assert backend_for(3).n_jobs == 3
+    assert backend_for(np.int64(3)).n_jobs == 3
+    cores = joblib.cpu_count()
+    for asked in (None, -1):
+        found = backend_for(asked)
+        assert getattr(found, "n_jobs", 1) == cores
+    assert isinstance(backend_for(-cores - 5), SerialBackend)
+    for bad in (0, True, 1.5, "2"):
+        with pytest.raises(ValueError, match="n_jobs must be None or a non-zero integer"):
+            backend_for(bad)
+    with pytest.raises(ValueError, match="n_jobs must be at least 1"):
+        ThreadBackend(0)
+
+
+def test_no_threads_inside_a_joblib_worker():
+    def kind(_):
+        return type(backend_for(None)).__name__
+
+    names = joblib.Parallel(n_jobs=2, backend="threading")(joblib.delayed(kind)(i) for i in (0, 1))
+    assert names == ["SerialBackend", "SerialBackend"]
+
+
+def test_blas_uses_one_thread_meanwhile_and_its_own_number_afterwards():
+    before = [lib["num_threads"] for lib in threadpool_info()]
+    with one_blas_thread():
+        assert all(lib["num_threads"] == 1 for lib in threadpool_info())
+    assert [lib["num_threads"] for lib in threadpool_info()] == before
