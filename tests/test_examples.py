@@ -1,0 +1,112 @@
+"""Every example runs without a warning, draws, and prints the published numbers.
+
+The pages of the user guide are run by pytest itself (``--doctest-glob``); here is what
+ties them to the code: a page that explains reasons and warnings must know all of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+import latentem
+from latentem.engine import warnings as categories
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
+GUIDE = ROOT / "docs" / "guide"
+
+
+@pytest.fixture
+def pyplot(monkeypatch):
+    """pyplot that draws nowhere and keeps its figures until the test has counted them."""
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    drawn = []
+
+    def show():
+        for number in pyplot.get_fignums():
+            pyplot.figure(number).canvas.draw()
+            drawn.append(number)
+        pyplot.close("all")
+
+    monkeypatch.setattr(pyplot, "show", show)
+    pyplot.drawn = drawn
+    yield pyplot
+    pyplot.close("all")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs(path, pyplot, capsys):
+    namespace = runpy.run_path(str(path))
+    assert pyplot.drawn, "the example draws nothing"
+    assert not pyplot.get_fignums(), "a figure is made and not shown"
+    assert len(capsys.readouterr().out) > 0
+    assert namespace["__doc__"].strip(), "the gallery needs a title"
+
+
+def test_own_model_has_the_published_numbers(pyplot):
+    found = runpy.run_path(str(ROOT / "examples" / "plot_own_model.py"))
+    # Times data: the known maximum, and the inverse of the observed information there, from
+    # its closed form (second derivatives of the two-Poisson log-likelihood).
+    errors = latentem.standard_errors(found["result"], found["data"])
+    assert found["result"].loglik == pytest.approx(-1989.945859883, abs=1e-9)
+    assert float(errors["share"]) == pytest.approx(0.1946843, abs=2e-7)
+    assert float(errors["low"]) == pytest.approx(0.3500297, abs=2e-7)
+    assert float(errors["high"]) == pytest.approx(0.2504783, abs=2e-7)
+    # Linkage data: theta solves a quadratic equation, and the information is 377.516900.
+    assert found["linkage"].params.theta == pytest.approx(0.6268214978709824, abs=1e-11)
+    assert float(found["errors"]["theta"]) == pytest.approx(0.0514673492, abs=2e-9)
+
+
+def code_lines(path, *names):
+    """Lines of the classes, without blank lines and lines that are only a comment."""
+    text = path.read_text()
+    lines = text.splitlines()
+    count = 0
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.ClassDef) and node.name in names:
+            names = [name for name in names if name != node.name]
+            body = lines[node.lineno - 1 : node.end_lineno]
+            count += sum(bool(line.strip()) and not line.strip().startswith("#") for line in body)
+    assert not names, f"{path.name} has no class {names}"
+    return count
+
+
+def test_own_model_is_small():
+    path = ROOT / "examples" / "plot_own_model.py"
+    assert code_lines(path, "TwoRates", "TwoPoissons") <= 25
+    assert code_lines(path, "Theta", "Linkage") <= 20
+
+
+def test_own_family_is_small():
+    path = ROOT / "examples" / "plot_own_family.py"
+    assert code_lines(path, "Rates", "Sums", "Exponential") <= 25
+
+
+def test_every_reason_is_explained():
+    page = (GUIDE / "did-it-converge.rst").read_text()
+    words = " ".join(page.split())
+    for reason in latentem.Reason:
+        assert f".. _reason-{reason.name.lower().replace('_', '-')}:" in page, reason
+        assert reason.sentence in words, reason
+
+
+def test_every_warning_is_explained():
+    page = (GUIDE / "did-it-converge.rst").read_text()
+    for name in categories.__all__:
+        assert f"``{name}``" in page, name
+
+
+def test_code_on_the_pages_is_run():
+    # A code-block is not run by doctest: Python on a page is a doctest or an included example.
+    for page in sorted((ROOT / "docs").rglob("*.rst")):
+        if {"_build", "gallery", "generated"} & set(page.parts):
+            continue
+        assert not re.search(r"code-block:: *python", page.read_text()), page
