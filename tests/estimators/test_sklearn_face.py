@@ -77,6 +77,15 @@ def test_grid_search_over_components_uses_score():
     np.testing.assert_allclose(fold, fitted.score_samples(data[:50]).mean(), rtol=1e-12)
 
 
+def test_grid_search_cuts_the_weights_with_the_rows():
+    counts = np.arange(len(X)) % 3 + 1.0
+    search = GridSearchCV(GaussianMixture(random_state=0), {"n_components": [1, 2]}, cv=2)
+    search.fit(X, sample_weight=counts)
+    best = GaussianMixture(2, random_state=0).fit(X, sample_weight=counts)
+    assert search.best_params_ == {"n_components": 2}
+    np.testing.assert_array_equal(search.best_estimator_.means_, best.means_)
+
+
 def test_y_is_ignored():
     plain = GaussianMixture(2, random_state=0).fit(X)
     with_y = GaussianMixture(2, random_state=0).fit(X, y=["what"] * 7)
