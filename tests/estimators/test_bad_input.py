@@ -119,7 +119,7 @@ def test_some_attributes_assigned_and_not_all():
     gm = GaussianMixture(2)
     gm.weights_ = np.array([0.5, 0.5])
     gm.means_ = np.zeros((2, 2))
-    with pytest.raises(NotFittedError, match="not all of its parameters: .*covariances_"):
+    with pytest.raises(NotFittedError, match=r"not all of its parameters: .*covariances_"):
         gm.predict(X)
 
 
@@ -310,7 +310,7 @@ def test_collapsed_fit_changes_nothing():
 
     model = MixtureModel(Broken("diag"), 2, n_init=3, random_state=0)
     before = attributes(model)
-    with pytest.raises(CollapsedError, match="each of the 3 starts collapsed: .*NaN"):
+    with pytest.raises(CollapsedError, match=r"each of the 3 starts collapsed: .*NaN"):
         model.fit(X)
     assert_same_attributes(model, before)
 
