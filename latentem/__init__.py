@@ -12,6 +12,11 @@ __version__ = "0.1.0.dev0"
 _PUBLIC = {
     "GaussianMixture": "estimators.gaussian_mixture",
     "MixtureModel": "estimators.mixture",
+    "select": "engine.selection",
+    "Selection": "engine.selection",
+    "standard_errors": "engine.information",
+    "StandardErrors": "engine.information",
+    "load": "estimators.storage",
     "EM": "engine.em",
     "EMResult": "engine.result",
     "CollapsedError": "engine.result",

@@ -66,6 +66,12 @@ class FlatSpace:
         self._declared.append(constraint)
         return leaf
 
+    def coordinate_names(self) -> list[str]:
+        """The name of the leaf that each free coordinate belongs to."""
+        return [
+            name for name, size in zip(self.names, self._sizes, strict=True) for _ in range(size)
+        ]
+
     def pack(self, params: Any) -> np.ndarray:
         """Free coordinates of `params`, shape (size,)."""
         parts = [

@@ -178,6 +178,21 @@ class BaseMixture(DensityMixin, BaseEstimator):
         model = Mixture(self._family(), len(params.weights), self.init_params)
         return model, params
 
+    def em_problem(
+        self, X: Any, sample_weight: Any = None, lengths: Any = None
+    ) -> tuple[Mixture, MixtureParams, Rows]:
+        """The engine's view of this fit: model, parameters and data.
+
+        `standard_errors` and other tools that work on any model start from here.
+        """
+        if lengths is not None:
+            raise ValueError("lengths cut sequences; a mixture has independent rows, leave it out")
+        model, params = self._ready()
+        X = check_rows(self, X, reset=False)
+        self._check_width(X, params)
+        model.family.check(X)
+        return model, params, Rows(X, check_weights(sample_weight, len(X)))
+
     def _map(self, X: Any, function: Callable[[Mixture, Any, Rows], Any]) -> list[Any]:
         """`function(model, prepared, block)` for each block of X, in order."""
         model, params = self._ready()

@@ -19,7 +19,8 @@ def check_rows(estimator: Any, X: Any, reset: bool) -> Array:
     """
     if hasattr(X, "to_frame") and getattr(X, "ndim", 1) == 1:  # a pandas or polars Series
         X = X.to_frame()
-    if np.ndim(X) == 1 and not hasattr(X, "columns"):
+    ndim = getattr(X, "ndim", None) or (np.ndim(X) if isinstance(X, list | tuple) else 2)
+    if ndim == 1:
         raise ValueError(
             "Expected 2D array, got 1D array instead: X must be (n_samples, n_features). "
             "Reshape your data with X[:, None] if it has a single feature, or X[None, :] if it "

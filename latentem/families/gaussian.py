@@ -41,6 +41,8 @@ Array = np.ndarray
 #: Squared distance of a mean from the centre, in standard deviations, up to which
 #: expanding the square is exact enough.
 EXPANSION = 1e4
+#: Floats of a block of features that stays in cache.
+TILE_FLOATS = 2**17
 NOBODY = np.empty(0, dtype=np.intp)
 LOG_2PI = float(np.log(2 * np.pi))
 
@@ -110,9 +112,6 @@ class Gaussian(Family):
     def __repr__(self) -> str:
         return f"Gaussian({self.covariance_type!r})"
 
-    def scratch(self, n_features: int) -> int:
-        return _n_features(n_features, self.covariance_type)
-
     def constraints(self) -> GaussianParams:
         matrix = self.covariance_type in ("full", "tied")
         return GaussianParams(
@@ -160,9 +159,17 @@ class Gaussian(Family):
         np.einsum("dm,dm->m", out[1 : 1 + d], out[1 : 1 + d], out=out[1 + d])
         return out
 
-    def evaluate(self, prepared: Prepared, x: Array) -> tuple[Array, Array]:
-        features = self.features(x, prepared.centre, prepared.whiteners)
-        log_density = prepared.coefficients @ features
+    def evaluate(self, prepared: Prepared, x: Array) -> tuple[Array, Array | None]:
+        tiles = bounds(len(x), TILE_FLOATS // prepared.coefficients.shape[1])
+        if len(tiles) == 1:
+            features = self.features(x, prepared.centre, prepared.whiteners)
+            log_density = prepared.coefficients @ features
+        else:  # the features of a whole block would not stay in cache
+            features = None
+            log_density = np.empty((len(prepared.coefficients), len(x)))
+            for begin, end in tiles:
+                part = self.features(x[begin:end], prepared.centre, prepared.whiteners)
+                log_density[:, begin:end] = prepared.coefficients @ part
         for k in prepared.apart:
             log_density[k] = prepared.constants[k] - 0.5 * self.distances(prepared, x, k)
         return log_density, features
@@ -179,34 +186,41 @@ class Gaussian(Family):
     def statistics(
         self, prepared: Prepared, x: Array, weights: Array, shared: Array | None = None
     ) -> Moments:
-        features = shared
-        if features is None:
-            features = self.features(x, prepared.centre, prepared.whiteners)
         tied = self.covariance_type == "tied"
-        return self.moments(
-            x, weights, prepared.centre, features, prepared.whiteners if tied else None,
-            prepared.apart,
-        )  # fmt: skip
+        whitener = prepared.whiteners if tied else None
+        return self.moments(x, weights, prepared.centre, shared, whitener, prepared.apart)
 
     def moments(
         self,
         x: Array,
         weights: Array,
         centre: Array,
-        features: Array,
+        features: Array | None = None,
         whitener: Array | None = None,
         apart: Array = NOBODY,
     ) -> Moments:
-        """Moments of weighted rows from their features; `apart` are taken about their mean."""
+        """Moments of weighted rows, computed about a centre.
+
+        `features` are those of the rows where known; components `apart`, and those
+        whose scatter would be a small difference of large sums, are taken about
+        their own mean.
+        """
         kind, d = self.covariance_type, x.shape[1]
-        sums = weights @ features.T
+        p = _n_features(d, kind)
+        sums, cross = 0.0, np.zeros((d, d))
+        tiles = bounds(len(x), len(x) if features is not None else TILE_FLOATS // p)
+        for begin, end in tiles:
+            part = features
+            if part is None:
+                part = self.features(x[begin:end], centre, whitener)
+            share = weights[:, begin:end]
+            sums = sums + share @ part.T
+            if kind == "tied":
+                rows = part[1 : 1 + d]
+                cross += (rows * share.sum(axis=0)) @ rows.T
         weight = sums[:, 0].copy()
         offset = sums[:, 1 : 1 + d] / np.where(weight > 0, weight, 1.0)[:, None]
-        if kind == "tied":
-            white = features[1 : 1 + d]
-            about_centre = (white * weights.sum(axis=0)) @ white.T
-        else:
-            about_centre = cov.from_products(sums[:, 1 + d :], d, kind)
+        about_centre = cross if kind == "tied" else cov.from_products(sums[:, 1 + d :], d, kind)
         moved = outer(offset, weight, kind)
         scatter = about_centre - moved
         doubt = cov.cancelled(moved, scatter, EXPANSION, kind)
@@ -247,9 +261,9 @@ class Gaussian(Family):
     def initialize(self, x: Array, weights: Array, rng: np.random.Generator) -> GaussianParams:
         kind, d = self.covariance_type, x.shape[1]
         centre, total = x.mean(axis=0), None
-        for begin, end in bounds(len(x), 1024):
+        for begin, end in bounds(len(x)):
             rows = np.ascontiguousarray(x[begin:end])
-            part = self.moments(rows, weights[:, begin:end], centre, self.features(rows, centre))
+            part = self.moments(rows, weights[:, begin:end], centre)
             total = part if total is None else total.merge(part)
         assert total is not None
         floor = cov.resolution(total)

@@ -2,17 +2,21 @@
 
 For one row with log joint densities ``l_k = log p_k + log f_k(x)``::
 
-    loglik   = max_k l_k + log sum_k exp(l_k - max l)
-    r_k      = w exp(l_k - loglik)
+    loglik = m + log sum_k exp(l_k - m),   m = max_k l_k
+    r_k    = w exp(l_k - loglik)
 
-The exponential is evaluated as ``2**n * P(r)`` with ``n = round(z / ln 2)``,
-``|r| <= ln(2) / 2`` and a Taylor polynomial of degree 13 (relative error below
-3e-16); written out as loops over a tile it becomes SIMD code, where a call of
-``exp`` per element would not.
+Exponential and logarithm are written out, so that the loops over rows become SIMD
+code, where a call per element would not:
+
+- ``exp(z) = 2**n exp(r)`` with ``n = round(z / ln 2)`` and ``|r| <= ln(2) / 2``, a
+  Taylor polynomial of degree 13 (relative error below 3e-16);
+- ``log(s) = e ln 2 + 2 atanh(t)`` with ``s = 2**e f``, ``sqrt(1/2) <= f < sqrt(2)`` and
+  ``t = (f - 1) / (f + 1)``, an odd series to degree 21.
 """
 
 import numpy as np
-from numba import njit
+from numba import config, njit, types
+from numba.extending import intrinsic
 
 __all__ = ["normalise"]
 
@@ -22,6 +26,37 @@ LN2_HIGH = 6.93145751953125e-1
 LN2_LOW = 1.42860682030941723212e-6
 ROUND = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to the nearest integer
 UNDERFLOW = -708.0
+FRACTION = (1 << 52) - 1
+HALF = 0x3FE0000000000000  # bits of 0.5
+ROOT_HALF = 0.7071067811865476
+
+if config.DISABLE_JIT:
+
+    def _bits(x):
+        return np.float64(x).view(np.int64)
+
+    def _number(i):
+        return np.int64(i).view(np.float64)
+
+else:
+
+    @intrinsic
+    def _bits(context, x):
+        """The bits of a float64 as an int64."""
+
+        def code(context, builder, signature, arguments):
+            return builder.bitcast(arguments[0], context.get_value_type(types.int64))
+
+        return types.int64(types.float64), code
+
+    @intrinsic
+    def _number(context, i):
+        """The float64 with the bits of an int64."""
+
+        def code(context, builder, signature, arguments):
+            return builder.bitcast(arguments[0], context.get_value_type(types.float64))
+
+        return types.float64(types.int64), code
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
@@ -41,11 +76,6 @@ def normalise(log_density, log_weights, row_weights, row_loglik):
         can have produced gets ``-inf`` and posteriors 0.
     """
     n_components, n_rows = log_density.shape
-    shifted = np.empty(TILE)
-    exponent = np.empty(TILE)
-    exponent_bits = exponent.view(np.int64)
-    polynomial = np.empty(TILE)
-    polynomial_bits = polynomial.view(np.int64)
     total = np.empty(TILE)
     for begin in range(0, n_rows, TILE):
         end = min(n_rows, begin + TILE)
@@ -69,11 +99,9 @@ def normalise(log_density, log_weights, row_weights, row_loglik):
         for k in range(n_components):
             row = log_density[k, begin:end]
             for i in range(size):
-                z = row[i] - peak[i]
-                shifted[i] = z
-                z = UNDERFLOW if z < UNDERFLOW else z
+                shifted = row[i] - peak[i]
+                z = UNDERFLOW if shifted < UNDERFLOW else shifted
                 rounded = z * LOG2E + ROUND
-                exponent[i] = rounded
                 n = rounded - ROUND
                 r = z - n * LN2_HIGH
                 r = r - n * LN2_LOW
@@ -90,15 +118,35 @@ def normalise(log_density, log_weights, row_weights, row_loglik):
                 p = p * r + 1.0 / 6.0
                 p = p * r + 0.5
                 p = p * r + 1.0
-                polynomial[i] = p * r + 1.0
-            for i in range(size):
-                polynomial_bits[i] += exponent_bits[i] << 52
-            for i in range(size):
-                value = 0.0 if shifted[i] < UNDERFLOW else polynomial[i]
-                row[i] = value
-                total[i] += value
-        for i in range(size):
-            peak[i] += np.log(total[i])
+                p = p * r + 1.0
+                power = _number(_bits(p) + (_bits(rounded) << 52))
+                power = 0.0 if shifted < UNDERFLOW else power
+                row[i] = power
+                total[i] += power
+        for i in range(size):  # total is 0 or in [1, K]
+            s = total[i]
+            bits = _bits(s)
+            exponent = (bits >> 52) - 1022
+            f = _number((bits & FRACTION) | HALF)  # s = 2**exponent * f, 1/2 <= f < 1
+            low = f < ROOT_HALF
+            f = 2.0 * f if low else f
+            e = float(exponent - 1 if low else exponent)
+            t = (f - 1.0) / (f + 1.0)
+            q = t * t
+            p = 2.0 / 21.0
+            p = p * q + 2.0 / 19.0
+            p = p * q + 2.0 / 17.0
+            p = p * q + 2.0 / 15.0
+            p = p * q + 2.0 / 13.0
+            p = p * q + 2.0 / 11.0
+            p = p * q + 2.0 / 9.0
+            p = p * q + 2.0 / 7.0
+            p = p * q + 2.0 / 5.0
+            p = p * q + 2.0 / 3.0
+            p = p * q + 2.0
+            log = e * LN2_HIGH + (e * LN2_LOW + p * t)
+            log = s if s != s else log
+            peak[i] += -np.inf if s == 0.0 else log
         for i in range(size):
             weight = row_weights[begin + i]
             total[i] = 0.0 if total[i] == 0.0 or weight == 0.0 else weight / total[i]

@@ -32,7 +32,7 @@ Array = np.ndarray
 
 #: Floats of working memory per block (2 MB), and the most rows of one.
 BLOCK_FLOATS = 2**18
-BLOCK_ROWS = 8000
+BLOCK_ROWS = 16000
 
 
 class MixtureParams(NamedTuple):

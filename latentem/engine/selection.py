@@ -1,0 +1,240 @@
+"""Choosing among candidates by a criterion; every one is kept in a table."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+
+from latentem.engine.result import CollapsedError
+
+__all__ = ["Candidate", "Selection", "select"]
+
+CRITERIA = ("bic", "aic", "icl")
+
+
+class Candidate(NamedTuple):
+    """One fitted combination of parameters.
+
+    `value` is the criterion, NaN where the fit failed; `error` says why it did.
+    """
+
+    params: dict[str, Any]
+    value: float
+    loglik: float
+    n_parameters: int
+    converged: bool
+    degenerate: tuple[str, ...]
+    n_iter: int
+    error: str | None = None
+
+    @property
+    def sound(self) -> bool:
+        """Whether the likelihood of this candidate is to be trusted."""
+        return self.error is None and not self.degenerate and math.isfinite(self.value)
+
+
+class Selection:
+    """The outcome of `select`.
+
+    Attributes
+    ----------
+    best : estimator
+        The best sound candidate, fitted.
+    table : list of Candidate
+        Every candidate, in the order of the grid.
+    candidates : list
+        The fitted estimators, None where a fit failed.
+    criterion : str
+    best_index : int
+        Place of the best in `table` and `candidates`.
+    """
+
+    def __init__(self, table: list[Candidate], candidates: list[Any], criterion: str):
+        self.table = table
+        self.candidates = candidates
+        self.criterion = criterion
+        sound = [i for i, row in enumerate(table) if row.sound]
+        usable = sound or [i for i, row in enumerate(table) if row.error is None]
+        if not usable:
+            reasons = "; ".join(f"{_label(row.params)}: {row.error}" for row in table)
+            raise CollapsedError(f"no candidate could be fitted: {reasons}")
+        self.best_index = min(usable, key=lambda i: table[i].value)
+        self.best = candidates[self.best_index]
+
+    def to_frame(self) -> Any:
+        """The table as a pandas DataFrame (needs pandas)."""
+        import pandas
+
+        rows = [{**row.params, **row._asdict()} for row in self.table]
+        return pandas.DataFrame(rows).drop(columns="params")
+
+    def _columns(self) -> tuple[list[str], list[list[str]]]:
+        names = list(self.table[0].params)
+        header = [*names, self.criterion.upper(), "log-lik", "parameters", "maps", ""]
+        rows = []
+        for i, row in enumerate(self.table):
+            remark = "<- best" if i == self.best_index else ""
+            if row.error is not None:
+                remark = f"failed: {row.error}"
+            elif row.degenerate:
+                remark = "degenerate " + remark
+            elif not row.converged:
+                remark = "not converged " + remark
+            numbers = ["", "", "", ""]
+            if row.error is None:
+                numbers = [f"{row.value:.2f}", f"{row.loglik:.3f}", f"{row.n_parameters}", f"{row.n_iter}"]
+            rows.append([*(str(row.params[name]) for name in names), *numbers, remark.strip()])
+        return header, rows
+
+    def __str__(self) -> str:
+        header, rows = self._columns()
+        widths = [max(len(line[c]) for line in [header, *rows]) for c in range(len(header))]
+        lines = [
+            "  ".join(
+                cell.ljust(width) if c == len(header) - 1 else cell.rjust(width)
+                for c, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in [header, *rows]
+        ]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        header, rows = self._columns()
+        cells = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
+        head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+        body = "".join(f"<tr>{row}</tr>" for row in cells)
+        return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def select(
+    estimator: Any,
+    X: Any,
+    *,
+    criterion: str = "bic",
+    sample_weight: Any = None,
+    progress: bool = False,
+    **grid: Iterable[Any],
+) -> Selection:
+    """Fit every combination of parameters and choose the best by a criterion.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A template such as ``GaussianMixture()``; it is cloned, not changed.
+    X : array-like (n_samples, n_features)
+    criterion : {"bic", "aic", "icl"}
+        Smaller is better.
+    sample_weight : (n_samples,) array-like, optional
+    progress : bool
+        Show a tqdm bar over the candidates.
+    **grid
+        Values to try for each parameter, such as ``n_components=range(1, 10)``.
+
+    Returns
+    -------
+    Selection
+        ``best`` is the fitted winner, ``table`` has every candidate. A candidate that
+        cannot be fitted stands there with its error; a degenerate one wins only if
+        no other is left.
+
+    Raises
+    ------
+    ValueError
+        For an unknown criterion or parameter, or when nothing is to be tried.
+    CollapsedError
+        When no candidate could be fitted.
+
+    Examples
+    --------
+    >>> from latentem import GaussianMixture, select
+    >>> from latentem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> chosen = select(
+    ...     GaussianMixture(random_state=0), X,
+    ...     n_components=[1, 2, 3], covariance_type=["full", "tied"],
+    ... )
+    >>> chosen.best.n_components, chosen.best.covariance_type
+    (3, 'tied')
+    """
+    if criterion not in CRITERIA:
+        raise ValueError(f"criterion must be one of {CRITERIA}, got {criterion!r}")
+    names, values = list(grid), [_listed(name, tried) for name, tried in grid.items()]
+    known = estimator.get_params()
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"{type(estimator).__name__} has no parameter {name!r}; it has "
+                f"{', '.join(sorted(known))}"
+            )
+    combinations = [
+        dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*values)
+    ]
+    table, candidates = [], []
+    for params in _bar(combinations, progress):
+        row, fitted = _candidate(estimator, params, X, sample_weight, criterion)
+        table.append(row)
+        candidates.append(fitted)
+    if all(isinstance(row.error, str) for row in table):
+        _raise_if_data(estimator, combinations[0], X, sample_weight)
+    return Selection(table, candidates, criterion)
+
+
+def _listed(name: str, tried: Iterable[Any]) -> Sequence[Any]:
+    values = [tried] if isinstance(tried, str) or not isinstance(tried, Iterable) else list(tried)
+    if not values:
+        raise ValueError(f"{name} has no values to try")
+    return values
+
+
+def _bar(combinations: list[dict[str, Any]], progress: bool) -> Iterable[dict[str, Any]]:
+    if not progress:
+        return combinations
+    from tqdm.auto import tqdm
+
+    return tqdm(combinations, desc="candidates", unit="fit", leave=False)
+
+
+def _candidate(
+    estimator: Any, params: dict[str, Any], X: Any, sample_weight: Any, criterion: str
+) -> tuple[Candidate, Any]:
+    """Fit one combination; a failure becomes a row of the table."""
+    fitted = clone(estimator).set_params(**params)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # told in the table instead
+            fitted.fit(X, sample_weight=sample_weight)
+            value = float(getattr(fitted, criterion)(X, sample_weight=sample_weight))
+    except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+        failed = Candidate(params, math.nan, math.nan, 0, False, (), 0, str(error))
+        return failed, None
+    result = fitted.result_
+    row = Candidate(
+        params=params,
+        value=value,
+        loglik=result.loglik,
+        n_parameters=fitted.n_parameters(),
+        converged=result.converged,
+        degenerate=result.degenerate,
+        n_iter=result.n_iter,
+    )
+    return row, fitted
+
+
+def _raise_if_data(estimator: Any, params: dict[str, Any], X: Any, sample_weight: Any) -> None:
+    """Every candidate failed: if it is the data, say so as a plain fit would."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        clone(estimator).set_params(**params).fit(X, sample_weight=sample_weight)
+
+
+def _label(params: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in params.items())
