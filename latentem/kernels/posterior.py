@@ -25,6 +25,7 @@ LOG2E = 1.4426950408889634
 LN2_HIGH = 6.93145751953125e-1
 LN2_LOW = 1.42860682030941723212e-6
 ROUND = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to the nearest integer
+ROUND_BITS = 0x4338000000000000
 UNDERFLOW = -708.0
 FRACTION = (1 << 52) - 1
 HALF = 0x3FE0000000000000  # bits of 0.5
@@ -126,11 +127,12 @@ def normalise(log_density, log_weights, row_weights, row_loglik):
         for i in range(size):  # total is 0 or in [1, K]
             s = total[i]
             bits = _bits(s)
-            exponent = (bits >> 52) - 1022
+            exponent = (bits >> 52) + (ROUND_BITS - 1022)
             f = _number((bits & FRACTION) | HALF)  # s = 2**exponent * f, 1/2 <= f < 1
             low = f < ROOT_HALF
             f = 2.0 * f if low else f
-            e = float(exponent - 1 if low else exponent)
+            e = _number(exponent) - ROUND  # to float64, in SIMD
+            e = e - 1.0 if low else e
             t = (f - 1.0) / (f + 1.0)
             q = t * t
             p = 2.0 / 21.0
