@@ -142,8 +142,8 @@ Means ± standard deviations within the component, in the units of the data.
 
 ![The eruptions, and ellipses that hold 50 and 90 % of each component]({FIGURES[0]})
 
-How to read it: each eruption has the colour of its most probable component. {OVERLAP if usual else ""}
-A component of a mixture need not be a group of its own.
+How to read it: each eruption has the colour of its most probable component.
+{OVERLAP if usual else ""} A component of a mixture need not be a group of its own.
 
 ### Did it converge?
 
@@ -153,9 +153,9 @@ A component of a mixture need not be a group of its own.
 
 How to read it: the gap is what was still to gain at each map of EM, on a logarithmic scale. Plain
 EM ends in a straight line, and a slow fit in a flat one; triangles are accelerated steps, crosses
-those that were taken back because they lowered the log-likelihood. latentem stops when the gain that
-is still to come is small, not when a single step is, and certifies the stop of an accelerated fit by
-plain maps.
+those that were taken back because they lowered the log-likelihood. latentem stops when the gain
+that is still to come is small, not when a single step is, and certifies the stop of an accelerated
+fit by plain maps.
 
 ### The same in Python
 

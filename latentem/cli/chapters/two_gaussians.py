@@ -87,9 +87,9 @@ def _markdown(model: GaussianMixture, lines: list[Line], near: int) -> str:
     ]
     return f"""
 A wide Gaussian around 2 and a narrow one around 9 overlap so much that a row near 5 may come from
-either. {ROWS:,} rows were drawn; EM sees the numbers, not which Gaussian each came from. The article
-that the example is taken from prints means of 1.7 and 8.8 and standard deviations of 3.8 and 2.2, for
-a draw of its own.
+either. {ROWS:,} rows were drawn; EM sees the numbers, not which Gaussian each came from. The
+article that the example is taken from prints means of 1.7 and 8.8 and standard deviations of 3.8
+and 2.2, for a draw of its own.
 
 {markdown_table(rows)}
 
