@@ -19,6 +19,7 @@ __all__ = ["as_json", "as_text"]
 def as_text(table: Table, selection: Selection, files: dict[str, Path]) -> str:
     """The results for people."""
     model, result = selection.best, selection.best.result_
+    best = selection.table[selection.best_index]
     uncertain = float((model.predict_proba(table.X).max(axis=1) < 0.8).mean())
     weighed = ""
     if table.weights is not None:
@@ -34,7 +35,7 @@ def as_text(table: Table, selection: Selection, files: dict[str, Path]) -> str:
         + "\n".join(_wrapped(line, "  ") for line in words.legend(selection)),
         _wrapped(f"Chosen: {words.chosen(selection)}")
         + f"\n{text_components(model)}"
-        + "".join(f"\n{_wrapped(f'degenerate: {text}', '  ')}" for text in result.degenerate)
+        + "".join(f"\n{_wrapped(f'degenerate: {text}', '  ')}" for text in best.degenerate)
         + "".join(f"\n{_wrapped(f'note: {text}', '  ')}" for text in result.notes),
         _wrapped(f"{words.convergence(result)} Log-likelihood {result.loglik:.4f}."),
     ]
@@ -98,7 +99,7 @@ def as_json(
             "n_e_steps": result.n_e_steps,
             "projected_gain": words.finite(result.projected_gain),
             "rate": words.finite(result.rate),
-            "degenerate": list(result.degenerate),
+            "degenerate": list(selection.table[selection.best_index].degenerate),
             "notes": list(result.notes),
         },
         "files": {name: str(path) for name, path in files.items()},

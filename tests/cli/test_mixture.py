@@ -463,3 +463,27 @@ def test_process_streams_and_exit_code(folder: Path) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["model"]["n_components"] == 2
+
+
+def test_progress_is_shown_on_a_terminal_only(folder: Path) -> None:
+    pytest.importorskip("tqdm")
+    pytest.importorskip("pty")
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    terminal, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    root = str(Path(latentem.__file__).parents[1])
+    command = [sys.executable, "-m", "latentem", "mixture", "faithful.csv", "--components", "1:2"]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=side, env={**os.environ, "PYTHONPATH": root},
+        check=True, text=True,
+    )  # fmt: skip
+    os.close(side)
+    shown = os.read(terminal, 2**16).decode()
+    os.close(terminal)
+    assert "candidates: 100%" in shown
+    assert "candidates" not in done.stdout
+    assert "Chosen:" in done.stdout
