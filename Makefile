@@ -60,7 +60,7 @@ clean: ## remove what these targets made, .venv too (reports in tour/ stay)
 # A stamp per extra: a second run installs nothing, a changed pyproject.toml installs again.
 
 $(VENV)/.installed-%: pyproject.toml $(VENV)/.made
-	@echo "Installing latentem[$*] into $(VENV) ($(SAYS_$*)) ..."
+	@echo "Installing latentem[$*] into $(VENV) (the first time: $(SAYS_$*)) ..."
 	@$(PIP) -e ".[$*]" || { echo "pip could not install latentem[$*]: its lines above say why."; exit 1; }
 	@touch $@
 
