@@ -98,5 +98,7 @@ def thin(blocks: Sequence[Any], limit: int, rng: np.random.Generator) -> list[An
 
 def _length(block: Any) -> int | None:
     if isinstance(block, tuple):
-        return len(block[0]) if block and isinstance(block[0], np.ndarray) else None
+        arrays = all(isinstance(part, np.ndarray) and part.ndim for part in block)
+        lengths = {len(part) for part in block} if arrays else set()
+        return lengths.pop() if len(lengths) == 1 else None
     return len(block) if isinstance(block, np.ndarray | Rows) else None

@@ -1,4 +1,4 @@
-"""One climb: EM from one start to its stop, one `State` for each E-step.
+"""One climb: EM from one start to its stop, one `State` for each point tried.
 
 A point is parameters with the E-step done at them: statistics *and* the
 objective of those very parameters. Each turn takes the map ``F(x)`` of the
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Climb", "Point"]
 
-#: Consecutive plain maps that certify the stop of an accelerated climb.
+#: Fewest consecutive plain maps that certify the stop of an accelerated climb.
 CERTIFY = 3
 #: accelerate="auto" sets in when plain EM would need more maps than this.
 PATIENCE = 12
@@ -81,7 +81,8 @@ class Climb:
         self.fixed = _fixed_leaves(constraints, params)
         self.space = FlatSpace(constraints, params, natural=settings.space == "natural")
         self.natural = FlatSpace(constraints, params, natural=True)
-        self.accelerator = _accelerator(settings, constraints is not None)
+        wanted = model.monotone and not (settings.accelerate == "auto" and constraints is None)
+        self.accelerator = _accelerator(settings) if wanted else None
         self.tail = Aitken()
         self.n_iter = self.n_certify = self.n_e_steps = 0
         self.certifying = self.jumped = False
@@ -108,8 +109,8 @@ class Climb:
                 self._count(point.params, image)
                 proposal = self._propose(point, image)
                 new, step = None, "certify" if self.certifying else "em"
-                if proposal is not None:
-                    leap, tried = self._leap(proposal, point.objective - slack)
+                if proposal is not None and self.accelerator is not None:
+                    leap, tried = self._leap(self.accelerator, proposal, point.objective - slack)
                     if leap is None:
                         yield self._state(point, self.accelerator.name, tried=tried)
                     else:
@@ -171,26 +172,29 @@ class Climb:
         flat = self.accelerator.propose(self.space.pack(point.params), self.space.pack(image))
         return None if flat is None else self.space.unpack(flat, image)
 
-    def _leap(self, proposal: Any, least: float) -> tuple[Point | None, float]:
+    def _leap(
+        self, accelerator: Accelerator, proposal: Any, least: float
+    ) -> tuple[Point | None, float]:
         """The point a proposal leads to, if its objective is at least `least`, and what it had.
 
         A proposal that falls short by less than `FORGIVEN` is followed by the plain
         map that would come next anyway: mostly that repairs it.
         """
         trial = self._attempt(proposal)
-        stands = trial is not None and trial.objective >= least
-        tried = math.nan if trial is None else trial.objective
-        if trial is not None and least - FORGIVEN <= trial.objective < least:
+        if trial is None:
+            accelerator.observe(False)
+            return None, math.nan
+        if least - FORGIVEN <= trial.objective < least:
             image = self.model.m_step(trial.statistics, trial.params)
             self._count(trial.params, image)
             again = self._attempt(image)
-            stands = again is not None and again.objective >= least
-            if stands:
-                self.accelerator.observe(True)
-                self.accelerator.propose(self.space.pack(trial.params), self.space.pack(image))
-                return again, tried
-        self.accelerator.observe(stands)
-        return (trial if stands else None), tried
+            if again is not None and again.objective >= least:
+                accelerator.observe(True)
+                accelerator.propose(self.space.pack(trial.params), self.space.pack(image))
+                return again, trial.objective
+        stands = trial.objective >= least
+        accelerator.observe(stands)
+        return (trial if stands else None), trial.objective
 
     def _attempt(self, params: Any) -> Point | None:
         """The point at a proposal; None where that is outside the model."""
@@ -212,7 +216,7 @@ class Climb:
             return None
         if not math.isfinite(gain):  # out of an impossible start
             return None
-        self.tail.add(gain, unit)
+        self.tail.add(gain if self.model.monotone else abs(gain), unit)
         if self.settings.tol == 0:
             return None
         return self._step_rule() if self.settings.stopping == "step" else self._gain_rule()
@@ -229,9 +233,10 @@ class Climb:
     def _gain_rule(self) -> Reason | None:
         if self.tail.maps < CERTIFY:
             return None
-        if self.tail.projected_gain <= self.settings.tol:
+        if self.tail.within(self.settings.tol):
             return Reason.ROUNDING if self.tail.exhausted else Reason.CONVERGED
-        self._resume()
+        if not self.tail.projected_gain <= self.settings.tol:
+            self._resume()
         return None
 
     def _step_rule(self) -> Reason | None:
@@ -253,6 +258,8 @@ class Climb:
     def _decreased(self, point: Point, new: Point) -> bool:
         """Deal with a map that lowered the objective; True ends the climb at `point`."""
         how = self.settings.on_decrease
+        if not self.model.monotone:
+            return False
         text = (
             f"map {self.n_iter} lowered the objective from {point.objective:.10g} to "
             f"{new.objective:.10g}: the M-step does not maximise Q + log prior"
@@ -306,9 +313,8 @@ def _fixed_leaves(constraints: Any, params: Any) -> dict[str, Any]:
     return fixed
 
 
-def _accelerator(settings: EM, declared: bool) -> Accelerator | None:
-    """The accelerator the settings ask for; "auto" needs declared constraints."""
+def _accelerator(settings: EM) -> Accelerator | None:
     how = settings.accelerate
-    if how is None or (how == "auto" and not declared):
+    if how is None:
         return None
     return how() if callable(how) else Squarem()

@@ -153,7 +153,7 @@ class Simplex(Constraint):
         rows, free = self._rows(like)
         if free.all():
             flat = np.reshape(flat, (rows.shape[0], rows.shape[1] - 1))
-            out = _softmax(flat @ _contrasts(rows.shape[1]))
+            out = _composition(flat, rows.shape[1])
             lost = ~np.isfinite(out).all(axis=1)
             if lost.any():
                 out[lost] = rows[lost]
@@ -163,7 +163,7 @@ class Simplex(Constraint):
             count = int(keep.sum())
             if count > 1:
                 mass = 1.0 - row[~keep].sum()
-                shares = _softmax(flat[used : used + count - 1] @ _contrasts(count))
+                shares = _composition(flat[used : used + count - 1], count)
                 if np.isfinite(shares).all():
                     row[keep] = mass * shares
                 used += count - 1
@@ -189,10 +189,12 @@ def _contrasts(size: int) -> Array:
     return _CONTRASTS[size]
 
 
-def _softmax(logits: Array) -> Array:
+def _composition(flat: Array, size: int) -> Array:
+    """Rows on the simplex from their log-contrasts; NaN where these are not finite."""
     with np.errstate(invalid="ignore"):
+        logits = flat @ _contrasts(size)
         powers = np.exp(logits - np.max(logits, axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+        return powers / powers.sum(axis=-1, keepdims=True)
 
 
 class PositiveDefinite(Constraint):

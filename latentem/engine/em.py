@@ -156,7 +156,7 @@ class EM:
                     if last.reason is not None:
                         break
                 assert last is not None
-                tracks.append(_Track(index, last, history, _diagnose(model, last)))
+                tracks.append(_Track(index, last, history, _diagnose(model, last, self)))
         return self._result(model, tracks, time.perf_counter() - began)
 
     def iterate(
@@ -166,7 +166,7 @@ class EM:
         start: StartLike = None,
         rng: np.random.Generator | int | None = None,
     ) -> Iterator[State]:
-        """Climb from one start, yielding a `State` after every E-step.
+        """Climb from one start, yielding a `State` for every point tried.
 
         The first state is the start itself; the last has a `reason`. Arguments
         are those of `run`; `n_init` is not used.
@@ -284,7 +284,11 @@ def _start(model: LatentModel, blocks: list[Any], start: StartLike, rng: Any) ->
     return make(thin(blocks, START_ROWS, rng), rng)
 
 
-def _diagnose(model: LatentModel, last: State) -> Diagnosis:
+def _diagnose(model: LatentModel, last: State, settings: EM) -> Diagnosis:
     if last.reason is Reason.COLLAPSED:
         return Diagnosis()
-    return model.diagnose(last.params, last.statistics)
+    found = model.diagnose(last.params, last.statistics)
+    if settings.accelerate == "auto" and model.constraints() is None:
+        note = "accelerate='auto' stayed with plain EM: the model declares no constraints()"
+        found = found._replace(notes=(*found.notes, note))
+    return found

@@ -42,6 +42,8 @@ class Family(ABC):
     """
 
     additive: ClassVar[bool] = True
+    #: As in `LatentModel`: False where ``maximize`` only comes near the maximum.
+    monotone: bool = True
     #: Names of parameter groups that keep their starting values.
     fixed: tuple[str, ...] = ()
 

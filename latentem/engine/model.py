@@ -110,6 +110,11 @@ class LatentModel(ABC):
     #: refused by online, out-of-core and distributed fits.
     additive: ClassVar[bool] = True
 
+    #: Whether a map can only raise the objective. Where an M-step only comes near the
+    #: maximum (a ridge added to covariances), say False: a fall is then no error, nothing
+    #: is accelerated, and the fit stops when the objective stands still.
+    monotone: bool = True
+
     @abstractmethod
     def initialize(self, blocks: Sequence[Any], rng: np.random.Generator) -> Any:
         """Parameters to start from, given an even subsample of the data as blocks."""

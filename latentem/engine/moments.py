@@ -76,4 +76,4 @@ def outer(delta: np.ndarray, weight: np.ndarray, kind: Scatter) -> np.ndarray:
     if kind == "tied":
         product = (delta * weight[:, None]).T @ delta
         return 0.5 * (product + product.T)
-    return (weight[:, None] * delta)[:, :, None] * delta[:, None, :]
+    return weight[:, None, None] * (delta[:, :, None] * delta[:, None, :])

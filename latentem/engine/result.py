@@ -61,10 +61,10 @@ class State(NamedTuple):
 
 
 class History:
-    """The record of a fit: one entry per E-step, as columns.
+    """The record of a fit: one entry per point tried, as columns.
 
     Columns: ``n_iter`` (maps so far), ``step`` ("start", "em", "squarem",
-    "certify"), ``objective`` (of the point that stands), ``tried`` (of this E-step),
+    "certify"), ``objective`` (of the point that stands), ``tried`` (of this point),
     ``accepted``, ``projected_gain``, ``seconds`` since the start.
     """
 
@@ -94,7 +94,7 @@ class History:
         return pandas.DataFrame(self.rows, columns=list(self.columns))
 
     def __repr__(self) -> str:
-        return f"History of {len(self)} E-steps: columns {', '.join(self.columns)}"
+        return f"History of {len(self)} points: columns {', '.join(self.columns)}"
 
 
 class Start(NamedTuple):
@@ -136,7 +136,7 @@ class EMResult:
     projected_gain, rate : float
         Gain still to come and rate of convergence, at the stop.
     history : History
-        Every E-step of the best start.
+        Every point of the best start.
     starts : tuple of Start
         Every start, in order.
     best_start : int

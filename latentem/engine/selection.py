@@ -23,6 +23,7 @@ class Candidate(NamedTuple):
     """One fitted combination of parameters.
 
     `value` is the criterion, NaN where the fit failed; `error` says why it did.
+    A candidate with as many parameters as rows counts as degenerate too.
     """
 
     params: dict[str, Any]
@@ -216,14 +217,16 @@ def _candidate(
     except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         failed = Candidate(params, math.nan, math.nan, 0, False, (), 0, str(error))
         return failed, None
-    result = fitted.result_
+    result, count, remarks = fitted.result_, fitted.n_parameters(), ()
+    if count >= result.weight:
+        remarks = (f"{count} free parameters for {result.weight:g} rows",)
     row = Candidate(
         params=params,
         value=value,
         loglik=result.loglik,
-        n_parameters=fitted.n_parameters(),
+        n_parameters=count,
         converged=result.converged,
-        degenerate=result.degenerate,
+        degenerate=result.degenerate + remarks,
         n_iter=result.n_iter,
     )
     return row, fitted

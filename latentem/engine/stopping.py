@@ -16,6 +16,8 @@ __all__ = ["Aitken", "rounding"]
 EPS = 2.220446049250313e-16
 #: A fall of the objective by this many units of its rounding is not held against EM.
 SLACK = 1e3
+#: The ratio of gains is settled when it rises by at most this share of its distance to 1.
+RISING = 0.02
 #: A gain of fewer units of rounding is none.
 NOTHING = 4.0
 
@@ -28,35 +30,57 @@ def rounding(objective: float, weight: float) -> float:
 class Aitken:
     """Projected remaining gain of a sequence of plain EM maps.
 
-    The rate is the larger of the last two ratios of gains: a sequence that has
-    only just finished its fast phase is not taken for converged.
+    The rate is the larger of the last two ratios of gains. After a fresh start or an
+    accelerated jump the fast modes of the map dominate and hide the slow ones; the
+    ratio then still rises, and its projection is not believed until it has settled.
     """
 
     def __init__(self) -> None:
         self.gains: deque[float] = deque(maxlen=3)
         self.maps = 0
-        self._nothing = 0.0
+        self._unit = 0.0
 
     def add(self, gain: float, unit: float) -> None:
-        """Take the gain of one more plain map, and the unit of rounding of the objective."""
+        """Take the gain of one more plain map, and the unit of rounding of the objective.
+
+        For maps that do not ascend, the size of the change is given as the gain.
+        """
         self.gains.append(gain)
         self.maps += 1
-        self._nothing = NOTHING * unit
+        self._unit = unit
 
     @property
     def exhausted(self) -> bool:
-        """The last two maps together gained nothing that float64 resolves."""
-        return len(self.gains) > 1 and self.gains[-1] + self.gains[-2] <= self._nothing
+        """The last two maps together neither gained nor lost what float64 resolves."""
+        if len(self.gains) < 2:
+            return False
+        both = self.gains[-1] + self.gains[-2]
+        return -SLACK * self._unit <= both <= NOTHING * self._unit
+
+    @property
+    def ratios(self) -> tuple[float, float] | None:
+        """The last two ratios of successive gains, None before there are two."""
+        if len(self.gains) < 3:
+            return None
+        first, second, third = self.gains
+        return (second / first, third / second) if first > 0 and second > 0 else None
 
     @property
     def rate(self) -> float:
         """Estimated rate of convergence; NaN before two ratios are known."""
-        if len(self.gains) < 3:
-            return math.nan
-        first, second, third = self.gains
-        if first <= 0 or second <= 0:
-            return math.nan
-        return max(second / first, third / second)
+        return math.nan if self.ratios is None else max(self.ratios)
+
+    @property
+    def settled(self) -> bool:
+        """The ratio of gains has stopped rising: slow modes are no longer hidden by fast ones."""
+        if self.ratios is None:
+            return False
+        before, last = self.ratios
+        return last - before <= RISING * (1 - last)
+
+    def within(self, tol: float) -> bool:
+        """Whether the gain still to come is known to be at most `tol`."""
+        return self.exhausted or (self.settled and self.projected_gain <= tol)
 
     @property
     def projected_gain(self) -> float:
@@ -75,4 +99,6 @@ class Aitken:
             return 0.0
         if math.isnan(projected) or rate >= 1:
             return projected
+        if tol <= 0:
+            return math.inf
         return math.log(tol / projected) / math.log(rate)

@@ -77,7 +77,7 @@ class Gaussian(Family):
     covariance_type : {"full", "tied", "diag", "spherical"}
     reg_covar : float
         Added to the variances in each M-step, in squared units of the data. 0 is
-        exact maximum likelihood.
+        exact maximum likelihood; otherwise maps need not raise the likelihood.
     fixed : tuple of {"means", "covariances"}
         Groups that keep their starting values.
 
@@ -100,13 +100,15 @@ class Gaussian(Family):
     ):
         if covariance_type not in cov.KINDS:
             raise ValueError(f"covariance_type must be one of {cov.KINDS}, got {covariance_type!r}")
-        if not reg_covar >= 0:
-            raise ValueError(f"reg_covar must be >= 0, got {reg_covar!r}")
+        number = isinstance(reg_covar, int | float | np.number)
+        if not (number and 0 <= reg_covar < np.inf):
+            raise ValueError(f"reg_covar must be a finite number >= 0, got {reg_covar!r}")
         unknown = set(fixed) - {"means", "covariances"}
         if unknown:
             raise ValueError(f"fixed knows 'means' and 'covariances', got {sorted(unknown)}")
         self.covariance_type: Scatter = covariance_type
         self.reg_covar = float(reg_covar)
+        self.monotone = self.reg_covar == 0
         self.fixed = tuple(fixed)
 
     def __repr__(self) -> str:

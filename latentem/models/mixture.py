@@ -94,6 +94,7 @@ class Mixture(LatentModel):
         self.init_params = init_params
         self.fixed = tuple(fixed)
         self.additive = family.additive
+        self.monotone = family.monotone
 
     def __repr__(self) -> str:
         return f"Mixture({self.family!r}, {self.n_components})"
@@ -195,7 +196,9 @@ class Mixture(LatentModel):
         return Diagnosis(found.degenerate, found.notes + empty)
 
     def sample(self, params: MixtureParams, n: int, rng: np.random.Generator) -> Array:
-        components = rng.choice(self.n_components, size=n, p=params.weights)
+        components = rng.choice(
+            self.n_components, size=n, p=params.weights / params.weights.sum()
+        )
         return self.family.sample(params.family, components, rng)
 
 

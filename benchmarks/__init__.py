@@ -1,0 +1,1 @@
+"""latentem and its peers side by side: ``python -m benchmarks [NAME ...]``."""

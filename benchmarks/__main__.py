@@ -1,0 +1,54 @@
+"""Run benchmarks by name, all of them without one; write JSON and a plot of the ratios.
+
+    python -m benchmarks                 everything (about 15 minutes on two cores)
+    python -m benchmarks mixture         one by name
+    python -m benchmarks mixture --quick fewer repetitions
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import first_fit, memory, mixture, optimum, selection
+from benchmarks.report import Row, machine, plot, table
+
+BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
+    "mixture": mixture.run,
+    "optimum": optimum.run,
+    "selection": selection.run,
+    "first_fit": first_fit.run,
+    "memory": memory.run,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions, smaller data")
+    parser.add_argument("--out", default="benchmarks/results", help="folder for JSON and plot")
+    args = parser.parse_args()
+    unknown = set(args.names) - set(BENCHMARKS)
+    if unknown:
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    print("\n".join(f"{key}: {value}" for key, value in machine().items()), flush=True)
+    short = 0
+    for name in args.names or BENCHMARKS:
+        print(f"\n== {name}", flush=True)
+        rows = BENCHMARKS[name](args.quick)
+        print(table(rows), flush=True)
+        short += sum(not row.met for row in rows)
+        record = {"machine": machine(), "rows": [row._asdict() for row in rows]}
+        (out / f"{name}.json").write_text(json.dumps(record, indent=1))
+        plot(rows, out / f"{name}.png")
+    print(f"\n{short} figures miss their floor; results are in {out}/")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
