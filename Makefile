@@ -2,7 +2,7 @@
 #
 #   PYTHON=python3.12 make test      another interpreter for .venv
 #   make test ARGS="-k poisson -x"   arguments for pytest
-#   make bench NAME=...              one benchmark by name
+#   make bench NAME=mixture          one benchmark by name; ARGS=--quick for a short one
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -49,7 +49,7 @@ docs: $(VENV)/.installed-docs ## the documentation, in docs/_build/html
 
 bench: $(VENV)/.installed-test $(VENV)/.tried-peers ## latentem and its peers side by side
 	@cat $(VENV)/.tried-peers
-	@$(PY) -m benchmarks $(NAME)
+	@$(PY) -m benchmarks $(NAME) $(ARGS)
 
 clean: ## remove what these targets made, .venv too (reports in tour/ stay)
 	rm -rf .venv build dist docs/_build docs/gallery docs/api/generated docs/sg_execution_times.rst

@@ -1,6 +1,6 @@
-"""Counts, at the end of a test run, the tests that were skipped because a peer is missing.
+"""For every test run: hypothesis without a deadline, and a count of what missing peers skip.
 
-Such a test begins with ``pytest.importorskip("hmmlearn")``.
+A test that needs a peer begins with ``pytest.importorskip("hmmlearn")``.
 """
 
 from __future__ import annotations
@@ -8,6 +8,12 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 from typing import Any
+
+from hypothesis import settings
+
+# A first call compiles kernels, and machines are shared: no example has a time limit.
+settings.register_profile("latentem", settings.default, deadline=None)
+settings.load_profile("latentem")
 
 
 def _peers() -> list[str]:
