@@ -1,8 +1,8 @@
 """Run benchmarks by name, all of them without one; write JSON and a plot of the ratios.
 
-    python -m benchmarks                 everything (about 15 minutes on two cores)
-    python -m benchmarks mixture         one by name
-    python -m benchmarks mixture --quick fewer repetitions
+python -m benchmarks                 everything (about 15 minutes on two cores)
+python -m benchmarks mixture         one by name
+python -m benchmarks mixture --quick fewer repetitions
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def main() -> int:
     args = parser.parse_args()
     unknown = set(args.names) - set(BENCHMARKS)
     if unknown:
-        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+        parser.error(
+            f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}"
+        )
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     print("\n".join(f"{key}: {value}" for key, value in machine().items()), flush=True)

@@ -37,9 +37,7 @@ def seconds(code: str, **environment: str) -> float:
 def run(quick: bool) -> list[Row]:
     times = 2 if quick else 5
     with tempfile.TemporaryDirectory() as cache:
-        cold = []
-        for i in range(times):
-            cold.append(seconds(FIT, NUMBA_CACHE_DIR=f"{cache}/{i}"))
+        cold = [seconds(FIT, NUMBA_CACHE_DIR=f"{cache}/{i}") for i in range(times)]
         warm = [seconds(FIT, NUMBA_CACHE_DIR=f"{cache}/0") for _ in range(times)]
     ours = [seconds(IMPORT.format(name="latentem")) for _ in range(times)]
     peer = [seconds(IMPORT.format(name="sklearn.mixture")) for _ in range(times)]

@@ -44,7 +44,9 @@ def run(quick: bool) -> list[Row]:
     needed = near[0] + 1 if len(near) else maps
     gap = best - ours.loglik_
     note = f"ours {gap:.3f} below the best in {ours.n_iter_} maps; peer "
-    note += f"{needed} iterations" if len(near) else f"still {best - bounds[-1]:.2f} below at {maps}"
+    note += (
+        f"{needed} iterations" if len(near) else f"still {best - bounds[-1]:.2f} below at {maps}"
+    )
     return [
         Row(
             f"{n:,} x {k}, K={k}, means e_k",

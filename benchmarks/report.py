@@ -95,6 +95,7 @@ def machine() -> dict[str, str]:
     """What the figures were measured on."""
     names = ("numpy", "scipy", "numba", "scikit-learn")
     return {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "versions": f"latentem {latentem.__version__}, " + ", ".join(f"{name} {version(name)}" for name in names),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "versions": f"Python {platform.python_version()}, latentem {latentem.__version__}, "
+        + ", ".join(f"{name} {version(name)}" for name in names),
     }

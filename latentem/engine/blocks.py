@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def bounds(n: int, size: int | None = None) -> list[tuple[int, int]]:
     if count > 1:
         count += count % 2
     edges = [n * i // count for i in range(count + 1)]
-    return [(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a or n == 0]
+    return [(a, b) for a, b in pairwise(edges) if b > a or n == 0]
 
 
 def slices(data: Any, size: int | None = None) -> list[Any]:

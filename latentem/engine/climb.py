@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,7 +25,7 @@ from latentem.engine.model import LatentModel
 from latentem.engine.result import Reason, State
 from latentem.engine.stopping import SLACK, Aitken, rounding
 from latentem.engine.trees import leaves, zip_leaves
-from latentem.engine.warnings import ConvergenceWarning
+from latentem.engine.warnings import ConvergenceWarning, tell
 
 if TYPE_CHECKING:
     from latentem.engine.em import EM
@@ -83,12 +82,13 @@ class Climb:
         self.natural = FlatSpace(constraints, params, natural=True)
         wanted = model.monotone and not (settings.accelerate == "auto" and constraints is None)
         self.accelerator = _accelerator(settings) if wanted else None
-        self.tail = Aitken()
+        self.tail = Aitken(ascending=model.monotone)
         self.n_iter = self.n_certify = self.n_e_steps = 0
         self.certifying = self.jumped = False
         self._short_steps = 0
         self._last_jump = -math.inf
         self._quiet = settings.tol
+        self._fallen = False
         self._began = time.perf_counter()
 
     def __iter__(self) -> Iterator[State]:
@@ -216,7 +216,7 @@ class Climb:
             return None
         if not math.isfinite(gain):  # out of an impossible start
             return None
-        self.tail.add(gain if self.model.monotone else abs(gain), unit)
+        self.tail.add(gain, unit)
         if self.settings.tol == 0:
             return None
         return self._step_rule() if self.settings.stopping == "step" else self._gain_rule()
@@ -266,8 +266,9 @@ class Climb:
         )
         if how == "raise":
             raise ArithmeticError(text)
-        if how == "warn":
-            warnings.warn(text, ConvergenceWarning, stacklevel=2)
+        if how == "warn" and not self._fallen:
+            tell(text, ConvergenceWarning)
+        self._fallen = True
         return how == "revert"
 
     def _collapse(self, text: str) -> State:

@@ -9,7 +9,6 @@ that are fixed, and structural zeros, are not in the vector and come from
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import numpy as np
 

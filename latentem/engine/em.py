@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -21,7 +20,7 @@ from latentem.engine.climb import Climb
 from latentem.engine.model import Diagnosis, LatentModel
 from latentem.engine.progress import progress_bar
 from latentem.engine.result import CollapsedError, EMResult, History, Reason, Start, State
-from latentem.engine.warnings import ConvergenceWarning, DegenerateComponentWarning
+from latentem.engine.warnings import ConvergenceWarning, DegenerateComponentWarning, tell
 
 __all__ = ["EM"]
 
@@ -227,7 +226,7 @@ class EM:
             rate=last.rate,
             history=best.history,
             starts=tuple(track.record() for track in tracks),
-            best_start=best.index,
+            best_start=best.number,
             seconds=seconds,
             statistics=last.statistics,
             weight=last.weight,
@@ -249,14 +248,14 @@ class EM:
             told.append((f"EM did not converge: {last.reason.sentence}.", ConvergenceWarning))
         told += [(text, DegenerateComponentWarning) for text in track.found.degenerate]
         for text, category in told:
-            warnings.warn(text, category, stacklevel=4)
+            tell(text, category)
         return tuple(text for text, _ in told)
 
 
 class _Track(NamedTuple):
     """One finished climb."""
 
-    index: int
+    number: int
     last: State
     history: History
     found: Diagnosis
@@ -266,7 +265,7 @@ class _Track(NamedTuple):
         assert last.reason is not None
         error = last.statistics if last.reason is Reason.COLLAPSED else None
         return Start(
-            index=self.index,
+            number=self.number,
             objective=last.objective,
             loglik=last.loglik,
             reason=last.reason,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +41,7 @@ class Family(ABC):
     The Poisson family in `latentem.families.poisson` is the model to copy.
     """
 
-    additive: ClassVar[bool] = True
+    additive: bool = True
     #: As in `LatentModel`: False where ``maximize`` only comes near the maximum.
     monotone: bool = True
     #: Names of parameter groups that keep their starting values.

@@ -33,6 +33,8 @@ Gradient = Callable[[Array], Array]
 
 #: Steps of differences, in complete-data standard errors of a coordinate.
 STEP = 0.02
+#: Nats still to be gained, by a Newton step, at which a fit is no maximum.
+AHEAD = 0.05
 #: Five-point first derivative: weights at -2h, -h, h, 2h.
 STENCIL = ((-2, 1 / 12), (-1, -2 / 3), (1, 2 / 3), (2, -1 / 12))
 
@@ -157,20 +159,25 @@ def standard_errors(
     blocks = list(model.blocks(data))
     backend = backend_for(getattr(fitted, "n_jobs", None))
     with one_blas_thread():
-        information = observed_information(model, params, blocks, backend)
+        information, slope = observed_information(model, params, blocks, backend)
     covariance = _inverse(information, space)
+    ahead = 0.5 * float(slope @ covariance @ slope)
+    if ahead > AHEAD:
+        raise ValueError(
+            f"the fit is not at a maximum for these data: about {ahead:.2g} nats are still to be "
+            "gained. Pass the data and weights of the fit, and fit to a smaller tol"
+        )
     jacobian = _jacobian(lambda at: _raveled(space.unpack(at)), flat, np.full(len(flat), 1e-3))
     values = {
-        _short(name, space.names): np.asarray(value, dtype=float)
-        for name, value in leaves(params)
+        _short(name, space.names): np.asarray(value, dtype=float) for name, value in leaves(params)
     }
     return StandardErrors(values, jacobian @ covariance @ jacobian.T, method)
 
 
 def observed_information(
     model: LatentModel, params: Any, blocks: Sequence[Any], backend: Backend
-) -> Array:
-    """Negative Hessian of the objective in the free coordinates, (p, p).
+) -> tuple[Array, Array]:
+    """Negative Hessian (p, p) and gradient (p,) of the objective in the free coordinates.
 
     Models with ``expected_loglik`` take four E-steps per coordinate, others
     of the order of p^2.
@@ -181,7 +188,13 @@ def observed_information(
         statistics = backend.expect(model, params, blocks).statistics
         model.expected_loglik(params, statistics)
     except NotImplementedError:
-        return -_hessian(lambda at: _objective(model, space, blocks, backend, at), flat)
+
+        def objective(at: Array) -> float:
+            here = space.unpack(at)
+            return float(backend.expect(model, here, blocks).loglik) + model.log_prior(here)
+
+        steps = 4 * _steps(objective, flat)
+        return -_hessian(objective, flat, steps), _gradient(objective, flat, steps)
 
     def complete(at: Array, statistics: Any) -> float:
         here = space.unpack(at)
@@ -194,14 +207,7 @@ def observed_information(
         return _gradient(lambda where: complete(where, there), at, steps)
 
     information = -_jacobian(score, flat, steps)
-    return 0.5 * (information + information.T)
-
-
-def _objective(
-    model: LatentModel, space: FlatSpace, blocks: Sequence[Any], backend: Backend, at: Array
-) -> float:
-    params = space.unpack(at)
-    return float(backend.expect(model, params, blocks).loglik) + model.log_prior(params)
+    return 0.5 * (information + information.T), score(flat)
 
 
 def _steps(function: Callable[[Array], float], at: Array) -> Array:
@@ -237,9 +243,8 @@ def _jacobian(function: Gradient, at: Array, steps: Array) -> Array:
     return np.column_stack(columns) if columns else np.empty((0, 0))
 
 
-def _hessian(function: Callable[[Array], float], at: Array) -> Array:
+def _hessian(function: Callable[[Array], float], at: Array, steps: Array) -> Array:
     """Second derivatives, extrapolated from two step lengths."""
-    steps = 4 * _steps(function, at)
 
     def crude(scale: float) -> Array:
         p = len(at)

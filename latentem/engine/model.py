@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,20 +48,20 @@ class LatentModel(ABC):
 
     Three methods make a model; each optional one unlocks something.
 
-    ==================  ========================================================
-    method              what it is for
-    ==================  ========================================================
-    ``initialize``      *required*: parameters to start from
-    ``e_step``          *required*: one block of data to additive statistics
-    ``m_step``          *required*: added statistics to new parameters
-    ``prepare``         derived quantities (factors, logs), once per E-step
-    ``constraints``     acceleration, ``n_parameters``, AIC, BIC, standard errors
-    ``log_prior``       MAP: the objective is log-likelihood + log prior
-    ``expected_loglik`` Q, for standard errors without p^2 E-steps and `check_model`
-    ``blocks``          data that are not an array or a tuple of arrays
-    ``diagnose``        words about degenerate or empty components
-    ``sample``          simulation, bootstrap, simulate-and-recover in `check_model`
-    ==================  ========================================================
+    ===================  =======================================================
+    method               what it is for
+    ===================  =======================================================
+    ``initialize``       *required*: parameters to start from
+    ``e_step``           *required*: one block of data to additive statistics
+    ``m_step``           *required*: added statistics to new parameters
+    ``prepare``          derived quantities (factors, logs), once per E-step
+    ``constraints``      acceleration, ``n_parameters``, AIC, BIC, standard errors
+    ``log_prior``        MAP: the objective is log-likelihood + log prior
+    ``expected_loglik``  Q, for standard errors without p^2 E-steps and `check_model`
+    ``blocks``           data that are not an array or a tuple of arrays
+    ``diagnose``         words about degenerate or empty components
+    ``sample``           simulation, bootstrap, simulate-and-recover in `check_model`
+    ===================  =======================================================
 
     Parameters and statistics are (nested) NamedTuples of float64 arrays or
     floats. They are values: never change one in place, and keep no logs or
@@ -102,13 +102,13 @@ class LatentModel(ABC):
     ...         return Linkage(linked / (linked + crossed))
     >>> counts = np.array([125.0, 18.0, 20.0, 34.0])
     >>> result = EM(tol=1e-12).run(LinkageModel(), counts)
-    >>> round(result.params.theta, 8)
+    >>> round(float(result.params.theta), 8)
     0.6268215
     """
 
     #: Whether the statistics of blocks add; a model of which this is False is
     #: refused by online, out-of-core and distributed fits.
-    additive: ClassVar[bool] = True
+    additive: bool = True
 
     #: Whether a map can only raise the objective. Where an M-step only comes near the
     #: maximum (a ridge added to covariances), say False: a fall is then no error, nothing

@@ -18,7 +18,10 @@ class NoProgress:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         return None
 
@@ -39,7 +42,10 @@ class TqdmProgress(NoProgress):
         self._bar: Any = tqdm(unit="map", desc="EM", leave=False)
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._bar.close()
 

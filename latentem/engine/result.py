@@ -100,7 +100,7 @@ class History:
 class Start(NamedTuple):
     """What became of one start of a fit."""
 
-    index: int
+    number: int
     objective: float
     loglik: float
     reason: Reason
@@ -182,7 +182,10 @@ class EMResult:
             ("log-likelihood", f"{self.loglik:.4f}"),
             ("stopped", self.reason.sentence),
             ("converged", "yes" if self.converged else "no"),
-            ("EM maps", f"{self.n_iter}" + (f" + {self.n_certify} to certify" if self.n_certify else "")),
+            (
+                "EM maps",
+                f"{self.n_iter}" + (f" + {self.n_certify} to certify" if self.n_certify else ""),
+            ),
             ("E-steps", f"{self.n_e_steps}"),
             ("seconds", f"{self.seconds:.3g}"),
         ]

@@ -90,7 +90,12 @@ class Selection:
                 remark = "not converged " + remark
             numbers = ["", "", "", ""]
             if row.error is None:
-                numbers = [f"{row.value:.2f}", f"{row.loglik:.3f}", f"{row.n_parameters}", f"{row.n_iter}"]
+                numbers = [
+                    f"{row.value:.2f}",
+                    f"{row.loglik:.3f}",
+                    f"{row.n_parameters}",
+                    f"{row.n_iter}",
+                ]
             rows.append([*(str(row.params[name]) for name in names), *numbers, remark.strip()])
         return header, rows
 
@@ -168,6 +173,10 @@ def select(
     """
     if criterion not in CRITERIA:
         raise ValueError(f"criterion must be one of {CRITERIA}, got {criterion!r}")
+    if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
+        raise TypeError(
+            f"estimator must be an estimator such as GaussianMixture(), got {estimator!r}"
+        )
     names, values = list(grid), [_listed(name, tried) for name, tried in grid.items()]
     known = estimator.get_params()
     for name in names:
@@ -176,9 +185,7 @@ def select(
                 f"{type(estimator).__name__} has no parameter {name!r}; it has "
                 f"{', '.join(sorted(known))}"
             )
-    combinations = [
-        dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*values)
-    ]
+    combinations = [dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*values)]
     table, candidates = [], []
     for params in _bar(combinations, progress):
         row, fitted = _candidate(estimator, params, X, sample_weight, criterion)
@@ -217,7 +224,8 @@ def _candidate(
     except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         failed = Candidate(params, math.nan, math.nan, 0, False, (), 0, str(error))
         return failed, None
-    result, count, remarks = fitted.result_, fitted.n_parameters(), ()
+    result, count = fitted.result_, fitted.n_parameters()
+    remarks: tuple[str, ...] = ()
     if count >= result.weight:
         remarks = (f"{count} free parameters for {result.weight:g} rows",)
     row = Candidate(

@@ -33,19 +33,18 @@ class Aitken:
     The rate is the larger of the last two ratios of gains. After a fresh start or an
     accelerated jump the fast modes of the map dominate and hide the slow ones; the
     ratio then still rises, and its projection is not believed until it has settled.
+    With ``ascending=False`` the sizes of changes are looked at, whatever their sign.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ascending: bool = True) -> None:
+        self.ascending = ascending
         self.gains: deque[float] = deque(maxlen=3)
         self.maps = 0
         self._unit = 0.0
 
     def add(self, gain: float, unit: float) -> None:
-        """Take the gain of one more plain map, and the unit of rounding of the objective.
-
-        For maps that do not ascend, the size of the change is given as the gain.
-        """
-        self.gains.append(gain)
+        """Take the gain of one more plain map, and the unit of rounding of the objective."""
+        self.gains.append(gain if self.ascending else abs(gain))
         self.maps += 1
         self._unit = unit
 
@@ -63,12 +62,16 @@ class Aitken:
         if len(self.gains) < 3:
             return None
         first, second, third = self.gains
-        return (second / first, third / second) if first > 0 and second > 0 else None
+        if first <= 0 or second <= 0 or third < -SLACK * self._unit:
+            return None
+        return second / first, third / second
 
     @property
     def rate(self) -> float:
-        """Estimated rate of convergence; NaN before two ratios are known."""
-        return math.nan if self.ratios is None else max(self.ratios)
+        """Estimated rate of convergence; NaN while unknown, or lost in rounding."""
+        if self.ratios is None or self.exhausted:
+            return math.nan
+        return max(self.ratios)
 
     @property
     def settled(self) -> bool:
@@ -76,7 +79,8 @@ class Aitken:
         if self.ratios is None:
             return False
         before, last = self.ratios
-        return last - before <= RISING * (1 - last)
+        change = last - before if self.ascending else abs(last - before)
+        return change <= RISING * (1 - last)
 
     def within(self, tol: float) -> bool:
         """Whether the gain still to come is known to be at most `tol`."""

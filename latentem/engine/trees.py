@@ -16,7 +16,7 @@ import numpy as np
 
 __all__ = ["Statistic", "add", "allfinite", "leaves", "rebuild", "scale", "zip_leaves"]
 
-_NUMBERS = (float, int, np.floating, np.integer)
+_LEAVES = (np.ndarray, float, int, np.floating, np.integer)
 
 
 class Statistic(ABC):
@@ -46,8 +46,8 @@ def _unknown(node: Any) -> TypeError:
 
 def add(a: Any, b: Any) -> Any:
     """The sum of two trees of the same structure."""
-    if isinstance(a, np.ndarray) or isinstance(a, _NUMBERS):
-        if not (isinstance(b, np.ndarray) or isinstance(b, _NUMBERS)):
+    if isinstance(a, _LEAVES):
+        if not isinstance(b, _LEAVES):
             raise _mismatch(a, b)
         if isinstance(a, np.ndarray) and np.shape(b) != a.shape:
             raise TypeError(f"cannot add arrays of shapes {a.shape} and {np.shape(b)}")
@@ -78,7 +78,7 @@ def scale(tree: Any, factor: float) -> Any:
         return None
     if isinstance(tree, Statistic):
         return tree.scaled(factor)
-    if isinstance(tree, np.ndarray) or isinstance(tree, _NUMBERS):
+    if isinstance(tree, _LEAVES):
         return tree * factor
     if isinstance(tree, tuple):
         return rebuild(tree, [scale(child, factor) for child in tree])
@@ -89,7 +89,7 @@ def leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """Pairs of a dotted name and a leaf, in order; ``None`` has no leaves."""
     if tree is None:
         return
-    if isinstance(tree, np.ndarray) or isinstance(tree, _NUMBERS):
+    if isinstance(tree, _LEAVES):
         yield name, tree
     elif isinstance(tree, tuple):
         fields = getattr(tree, "_fields", None) or [str(i) for i in range(len(tree))]
@@ -103,7 +103,7 @@ def zip_leaves(function: Callable[..., Any], like: Any, *others: Any) -> Any:
     """Apply `function` to each leaf of `like` and the nodes at its place in `others`."""
     if like is None:
         return None
-    if isinstance(like, np.ndarray) or isinstance(like, _NUMBERS):
+    if isinstance(like, _LEAVES):
         return function(like, *others)
     if isinstance(like, tuple):
         for other in others:

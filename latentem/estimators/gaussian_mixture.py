@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from latentem.engine.moments import Scatter
+from latentem.engine.warnings import NotIdentifiedWarning, tell
 from latentem.estimators.mixture import BaseMixture
 from latentem.estimators.validation import check_shape, check_start_weights
 from latentem.families.conditioning import condition, marginal
@@ -160,12 +161,27 @@ class GaussianMixture(BaseMixture):
         return Gaussian(self.covariance_type, self.reg_covar)
 
     def _params(self) -> MixtureParams:
-        return MixtureParams(
-            np.asarray(self.weights_, dtype=float),
-            GaussianParams(
-                np.asarray(self.means_, dtype=float), np.asarray(self.covariances_, dtype=float)
-            ),
-        )
+        weights = np.asarray(self.weights_, dtype=float)
+        means = np.asarray(self.means_, dtype=float)
+        covariances = np.asarray(self.covariances_, dtype=float)
+        shape = _shape(self.covariance_type, *means.shape)
+        if covariances.shape != shape:
+            raise ValueError(
+                f"covariances_ has shape {covariances.shape}, but "
+                f"covariance_type={self.covariance_type!r} needs {shape}: fit again, or set the "
+                "covariance_type of the fit"
+            )
+        return MixtureParams(weights, GaussianParams(means, covariances))
+
+    def _warn_of_columns(self, X: Array) -> None:
+        names = getattr(self, "feature_names_in_", None)
+        for j in np.flatnonzero(X.min(axis=0) == X.max(axis=0)):
+            name = "" if names is None else f" ({names[j]!r})"
+            tell(
+                f"column {j}{name} is constant: its variance is set to the floor of rounding, "
+                "and the log-likelihood says nothing of it. Leave the column out",
+                NotIdentifiedWarning,
+            )
 
     def _take(self, params: MixtureParams) -> None:
         self.weights_ = params.weights
@@ -242,9 +258,11 @@ class GaussianMixture(BaseMixture):
         """
         if covariance_type not in KINDS:
             raise ValueError(f"covariance_type must be one of {KINDS}, got {covariance_type!r}")
-        means = np.array(means, dtype=float)
-        if means.ndim != 2:
-            raise ValueError(f"means must be (n_components, n_features), got shape {means.shape}")
+        if np.ndim(means) != 2:
+            raise ValueError(
+                f"means must be (n_components, n_features), got shape {np.shape(means)}"
+            )
+        means = check_shape(means, np.shape(means), "means")
         k, d = means.shape
         model = cls(k, covariance_type=covariance_type, **settings)
         model.weights_ = check_start_weights(weights, k, "weights")
@@ -304,9 +322,11 @@ class GaussianMixture(BaseMixture):
         values = check_shape(values, (len(chosen),), "values")
         if len(chosen) == params.family.means.shape[1]:
             raise ValueError("columns names every column: nothing is left to condition")
-        log_density, kept = condition(params.family, self.covariance_type, chosen, values)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            log_density, kept = condition(params.family, self.covariance_type, chosen, values)
             log_joint = np.log(params.weights) + log_density
+        if not np.isfinite(log_joint.max()):
+            raise ValueError(f"values {values.tolist()} have density zero under every component")
         shares = np.exp(log_joint - log_joint.max())
         rest = np.setdiff1d(np.arange(params.family.means.shape[1]), chosen)
         return self._derived(shares / shares.sum(), kept, rest)
@@ -315,12 +335,14 @@ class GaussianMixture(BaseMixture):
         """Places of the columns, from places or names."""
         width = np.shape(self.means_)[1]
         names = list(getattr(self, "feature_names_in_", []))
-        columns = [columns] if isinstance(columns, str | int | np.integer) else list(columns)
+        if isinstance(columns, np.ndarray) or not isinstance(columns, str | Iterable):
+            columns = np.ravel(columns).tolist() if np.ndim(columns) < 2 else [columns]
+        columns = [columns] if isinstance(columns, str) else list(columns)
         places = []
         for column in columns:
             if isinstance(column, str) and column in names:
                 places.append(names.index(column))
-            elif isinstance(column, int | np.integer) and -width <= column < width:
+            elif _is_place(column) and -width <= column < width:
                 places.append(int(column) % width)
             else:
                 known = names or f"0..{width - 1}"
@@ -342,6 +364,10 @@ class GaussianMixture(BaseMixture):
         )
 
 
+def _is_place(column: Any) -> bool:
+    return isinstance(column, int | np.integer) and not isinstance(column, bool)
+
+
 def _shape(kind: Scatter, k: int, d: int) -> tuple[int, ...]:
     shapes = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}
     if kind not in shapes:
@@ -355,7 +381,8 @@ def _inverse(matrices: Array, kind: Scatter, name: str) -> Array:
         if not np.all(matrices > 0):
             raise ValueError(f"{name} must be positive for covariance_type={kind!r}")
         return 1.0 / matrices
-    if not np.allclose(matrices, np.swapaxes(matrices, -1, -2)):
+    apart = np.abs(matrices - np.swapaxes(matrices, -1, -2)).max()
+    if apart > 1e-8 * np.abs(matrices).max():
         raise ValueError(f"{name} must be symmetric")
     try:
         np.linalg.cholesky(matrices)

@@ -16,6 +16,7 @@ from latentem.engine.blocks import Rows
 from latentem.engine.family import Family
 from latentem.engine.flat import FlatSpace
 from latentem.engine.result import EMResult
+from latentem.engine.trees import leaves, rebuild
 from latentem.estimators.settings import em_settings, generator
 from latentem.estimators.validation import (
     check_responsibilities,
@@ -93,8 +94,7 @@ class BaseMixture(DensityMixin, BaseEstimator):
         try:
             return self._fit(X, sample_weight)
         except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
+            self.__dict__ = before
             raise
 
     def _fit(self, X: Any, sample_weight: Any) -> BaseMixture:
@@ -111,6 +111,7 @@ class BaseMixture(DensityMixin, BaseEstimator):
             given_shares = None if given_shares is None else given_shares[present]
         model.family.check(X)
         self._check_enough(X)
+        self._warn_of_columns(X)
         start = self._start(model, X, weights, given_shares)
         result = settings.run(
             model, Rows(X, weights), start=start, rng=generator(self.random_state)
@@ -138,13 +139,25 @@ class BaseMixture(DensityMixin, BaseEstimator):
                 "ask for fewer components"
             )
 
+    def _warn_of_columns(self, X: Array) -> None:
+        """Warn of columns that the family cannot make sense of."""
+        return None
+
     def _start(
         self, model: Mixture, X: Array, weights: Array | None, shares: Array | None
     ) -> MixtureParams | Callable:
         """Parameters to start from, or the function that makes them."""
         given = self._given(X.shape[1])
         if self.warm_start and hasattr(self, "weights_"):
-            return self._params()
+            try:
+                last = self._params()
+            except ValueError as error:
+                raise ValueError(f"warm_start=True cannot go on from here: {error}") from None
+            self._check_like(model, X, last, "the last fit, from which warm_start=True goes on,")
+            return last
+        if given.family is not None and isinstance(self, MixtureModel):
+            self._check_like(model, X, given, "family_init")
+            given = MixtureParams(given.weights, _arrays(given.family))
         family_given = (None,) if given.family is None else tuple(given.family)
         if given.weights is not None and all(value is not None for value in family_given):
             return given
@@ -155,13 +168,33 @@ class BaseMixture(DensityMixin, BaseEstimator):
             else:
                 weighted = shares.T if weights is None else shares.T * weights
                 made = model.from_responsibilities(model.family.encode(X), weighted, rng)
-            weights, family = made
+            family = made.family
             if given.family is not None:
                 pairs = zip(given.family, made.family, strict=True)
                 family = type(made.family)(*(new if own is None else own for own, new in pairs))
-            return MixtureParams(weights if given.weights is None else given.weights, family)
+            return MixtureParams(made.weights if given.weights is None else given.weights, family)
 
         return start
+
+    def _check_like(self, model: Mixture, X: Array, params: MixtureParams, name: str) -> None:
+        """Refuse parameters of other components, columns or kind than this fit needs."""
+        one = np.ones((self.n_components, 1))
+        rows = model.family.encode(X[:1])
+        wanted = model.family.initialize(rows, one, np.random.default_rng(0))
+        shapes = [(field, np.shape(value)) for field, value in leaves(wanted)]
+        needs = ", ".join(f"{field} {shape}" for field, shape in shapes)
+        try:
+            found = [(field, np.shape(value)) for field, value in leaves(_arrays(params.family))]
+            declared = model.family.constraints()
+            sound = declared is None or FlatSpace(declared, wanted).holds(_arrays(params.family))
+        except (TypeError, ValueError):
+            found, sound = None, False
+        if found != shapes or not sound:
+            text = "is of another shape" if found != shapes else "has values outside its set"
+            raise ValueError(
+                f"{name} {text}: n_components={self.n_components} and these data need "
+                f"{type(wanted).__name__} with {needs}, finite and valid"
+            )
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "weights_")
@@ -292,6 +325,24 @@ class BaseMixture(DensityMixin, BaseEstimator):
         price = certainty.sum() if weights is None else certainty @ weights
         return self.bic(X, sample_weight) - 2 * float(price)
 
+    def save(self, path: Any) -> None:
+        """Write the fitted model to an ``.npz`` file, without pickle; see `latentem.load`."""
+        from latentem.estimators.storage import save
+
+        save(self, path)
+
+    def summary(self) -> str:
+        """A table of the components in the units of the data, and how the fit ended."""
+        from latentem.estimators.tables import summary
+
+        return summary(self)
+
+    def to_frame(self) -> Any:
+        """The components as a pandas DataFrame (needs pandas)."""
+        from latentem.estimators.tables import to_frame
+
+        return to_frame(self)
+
     def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[Array, Array]:
         """Draw rows from the mixture.
 
@@ -312,8 +363,17 @@ class BaseMixture(DensityMixin, BaseEstimator):
         if n_samples < 1:
             raise ValueError(f"n_samples must be at least 1, got {n_samples}")
         rng = generator(self.random_state if random_state is None else random_state)
-        components = rng.choice(model.n_components, size=n_samples, p=params.weights)
+        shares = params.weights / params.weights.sum()
+        components = rng.choice(model.n_components, size=n_samples, p=shares)
         return model.family.sample(params.family, components, rng), components.astype(np.int64)
+
+
+def _arrays(params: Any) -> Any:
+    """Parameters of a family with lists made arrays."""
+    if not isinstance(params, tuple):
+        return params
+    parts = (np.asarray(part, dtype=float) if isinstance(part, list) else part for part in params)
+    return rebuild(params, [_arrays(part) for part in parts])
 
 
 class MixtureModel(BaseMixture):

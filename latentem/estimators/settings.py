@@ -18,9 +18,13 @@ def em_settings(estimator: Any) -> EM:
         raise ValueError(
             f"accelerate must be 'auto', 'squarem' or None, got {estimator.accelerate!r}"
         )
-    callbacks = tuple(estimator.callbacks or ())
-    if not all(callable(callback) for callback in callbacks):
-        raise ValueError("callbacks must be a sequence of functions of one State")
+    callbacks = estimator.callbacks
+    callbacks = () if callbacks is None else callbacks
+    if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
+        raise ValueError(f"callbacks must be a list of functions of one State, got {callbacks!r}")
+    if not isinstance(estimator.verbose, int | np.integer):
+        raise ValueError(f"verbose must be an integer, got {estimator.verbose!r}")
+    callbacks = tuple(callbacks)
     if estimator.verbose:
         callbacks += (_Printer(int(estimator.verbose)),)
     return EM(
@@ -44,7 +48,7 @@ class _Printer:
     def __call__(self, state: State) -> None:
         if self.level > 1 or state.reason is not None:
             text = state.reason.sentence if state.reason else state.step
-            print(
+            print(  # noqa: T201 - what verbose asks for
                 f"map {state.n_iter:>5}  objective {state.objective:.6f}  "
                 f"{state.seconds:.2f} s  {text}"
             )
@@ -57,12 +61,11 @@ def generator(random_state: Any) -> np.random.Generator:
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**32 - 1, size=4, dtype=np.uint32))
     if random_state is np.random:
-        return np.random.default_rng(np.random.randint(2**32 - 1, size=4, dtype=np.uint32))
-    if random_state is None or (
-        isinstance(random_state, int | np.integer) and not isinstance(random_state, bool)
-    ):
+        return np.random.default_rng(np.random.randint(2**32 - 1, size=4))  # noqa: NPY002 - asked for
+    whole = isinstance(random_state, int | np.integer) and not isinstance(random_state, bool)
+    if random_state is None or (whole and random_state >= 0):
         return np.random.default_rng(random_state)
     raise ValueError(
-        "random_state must be None, an integer, a numpy Generator or a RandomState, got "
+        "random_state must be None, an integer >= 0, a numpy Generator or a RandomState, got "
         f"{random_state!r}"
     )

@@ -10,6 +10,8 @@ from sklearn.utils.validation import validate_data
 __all__ = ["check_rows", "check_weights", "check_start_weights", "distinct_rows"]
 
 Array = np.ndarray
+#: Largest size of a value: its square must not overflow, nor sums of squares.
+LARGEST = 1e152
 
 
 def check_rows(estimator: Any, X: Any, reset: bool) -> Array:
@@ -17,48 +19,95 @@ def check_rows(estimator: Any, X: Any, reset: bool) -> Array:
 
     A Series is one column; names of columns are remembered at fit and checked later.
     """
+    if isinstance(X, np.ma.MaskedArray):
+        raise ValueError(
+            "X is a masked array, whose mask would be ignored: drop the masked rows, or fill "
+            "them and pass X.data"
+        )
     if hasattr(X, "to_frame") and getattr(X, "ndim", 1) == 1:  # a pandas or polars Series
         X = X.to_frame()
-    ndim = getattr(X, "ndim", None) or (np.ndim(X) if isinstance(X, list | tuple) else 2)
+    ndim = getattr(X, "ndim", None)
+    if ndim is None and isinstance(X, list | tuple):
+        ndim = _ndim(X)
     if ndim == 1:
         raise ValueError(
             "Expected 2D array, got 1D array instead: X must be (n_samples, n_features). "
             "Reshape your data with X[:, None] if it has a single feature, or X[None, :] if it "
             "is a single sample."
         )
-    X = _numbers(X)
-    X = validate_data(
-        estimator, X, reset=reset, dtype=np.float64, order="C", ensure_all_finite=False
-    )
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = X.sum()
-    if not np.isfinite(total):
+    _refuse_text(X)
+    try:
+        X = validate_data(
+            estimator, X, reset=reset, dtype=np.float64, order="C", ensure_all_finite=False
+        )
+    except (TypeError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        text = first if first.startswith(("X ", "Input X", "The feature names")) else f"X: {first}"
+        if text == first:
+            raise
+        raise type(error)(f"{text} (X must be (n_samples, n_features), of numbers)") from None
+    peak = max(X.max(), -X.min())
+    if not np.isfinite(peak):
         _refuse_missing(estimator, X)
+    if reset and peak > LARGEST:
+        raise ValueError(
+            f"X has values up to {peak:.3g}, whose squares overflow: rescale its columns, for "
+            "example to units in which they are near 1"
+        )
     return X
 
 
-def _numbers(X: Any) -> Any:
-    """X, unless it is text or has text in it; then ValueError naming the place."""
-    kinds = getattr(X, "dtypes", None)
-    array = np.asarray(X) if kinds is None and not hasattr(X, "toarray") else None
-    if array is not None and array.dtype.kind in "OUS":
-        for index, value in np.ndenumerate(array):
-            if isinstance(value, str | bytes):
-                try:
-                    float(value)
-                except ValueError:
-                    place = ", ".join(str(i) for i in index)
-                    raise ValueError(
-                        f"X must hold numbers, but X[{place}] is the text {value!r}: drop or "
-                        "encode that column"
-                    ) from None
-    return X
+def _ndim(X: Any) -> int | None:
+    try:
+        return np.ndim(X)
+    except ValueError:  # ragged
+        return None
+
+
+def _refuse_text(X: Any) -> None:
+    """ValueError that names the place of text, dates or categories in X."""
+    if hasattr(X, "columns") and hasattr(X, "__getitem__"):
+        for name in X.columns:
+            column = X[name]
+            if getattr(getattr(column, "dtype", None), "kind", "O") in "fiub":
+                continue
+            cells = np.asarray(column)
+            value = cells[0] if cells.dtype.kind in "mM" and len(cells) else _text(cells)
+            if value is not None:
+                raise ValueError(
+                    f"X must hold numbers, but column {str(name)!r} has {str(value)!r}: drop or "
+                    "encode that column"
+                )
+        return
+    if hasattr(X, "toarray") or not isinstance(X, np.ndarray | list | tuple):
+        return
+    if isinstance(X, list | tuple) and _ndim(X) is None:
+        return
+    cells = np.asarray(X)
+    value = _text(cells)
+    if value is not None:
+        place = next(i for i, cell in np.ndenumerate(cells) if cell is value or cell == value)
+        raise ValueError(
+            f"X must hold numbers, but X[{', '.join(map(str, place))}] is the text "
+            f"{str(value)!r}: drop or encode that column"
+        )
+
+
+def _text(cells: Array) -> Any:
+    """The first cell that is text but no number, or None."""
+    if cells.dtype.kind not in "OUST":
+        return None
+    for value in cells.ravel():
+        if isinstance(value, str | bytes):
+            try:
+                float(value)
+            except ValueError:
+                return value
+    return None
 
 
 def _refuse_missing(estimator: Any, X: Array) -> None:
     bad = np.argwhere(~np.isfinite(X))
-    if not len(bad):  # finite cells whose sum overflows
-        return
     row, column = bad[0]
     what = "NaN" if np.isnan(X[row, column]) else "infinity"
     names = getattr(estimator, "feature_names_in_", None)

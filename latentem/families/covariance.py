@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+
 from latentem.engine.moments import Moments, Scatter
 
 __all__ = ["KINDS"]
@@ -82,7 +83,8 @@ def variances(covariances: Array, kind: Scatter) -> Array:
 
 def cancelled(moved: Array, scatter: Array, limit: float, kind: Scatter) -> Array:
     """Components whose scatter is a difference too small against what was subtracted."""
-    return ~(variances(moved, kind) <= limit * variances(scatter, kind)).all(axis=1)
+    kept = variances(moved, kind) <= limit * variances(scatter, kind)
+    return np.logical_not(kept.all(axis=1))
 
 
 def about_mean(x: Array, weights: Array, mean: Array, kind: Scatter) -> tuple[Array, Array]:
@@ -172,7 +174,7 @@ def collinear(matrices: Array) -> Array:
     spread = matrices.diagonal(0, 1, 2)
     try:
         pivots = np.linalg.cholesky(matrices).diagonal(0, 1, 2)
-        return ~(pivots**2 > CONDITION * spread).all(axis=1)
+        return np.logical_not((pivots**2 > CONDITION * spread).all(axis=1))
     except np.linalg.LinAlgError:
         scale = np.sqrt(spread)
         correlations = matrices / (scale[:, :, None] * scale[:, None, :])

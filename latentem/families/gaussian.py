@@ -22,7 +22,7 @@ that would be more than four digits are computed about their own mean instead.
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -54,8 +54,8 @@ class GaussianParams(NamedTuple):
     (K, d), spherical (K,).
     """
 
-    means: Array
-    covariances: Array
+    means: Any
+    covariances: Any
 
 
 class Prepared(NamedTuple):
@@ -209,14 +209,14 @@ class Gaussian(Family):
         """
         kind, d = self.covariance_type, x.shape[1]
         p = _n_features(d, kind)
-        sums, cross = 0.0, np.zeros((d, d))
+        sums, cross = np.zeros((len(weights), p)), np.zeros((d, d))
         tiles = bounds(len(x), len(x) if features is not None else TILE_FLOATS // p)
         for begin, end in tiles:
             part = features
             if part is None:
                 part = self.features(x[begin:end], centre, whitener)
             share = weights[:, begin:end]
-            sums = sums + share @ part.T
+            sums += share @ part.T
             if kind == "tied":
                 rows = part[1 : 1 + d]
                 cross += (rows * share.sum(axis=0)) @ rows.T
@@ -309,9 +309,7 @@ class Gaussian(Family):
         )
         return Diagnosis(degenerate, notes)
 
-    def sample(
-        self, params: GaussianParams, components: Array, rng: np.random.Generator
-    ) -> Array:
+    def sample(self, params: GaussianParams, components: Array, rng: np.random.Generator) -> Array:
         normal = rng.standard_normal((len(components), params.means.shape[1]))
         return params.means[components] + cov.colour(
             normal, params.covariances, components, self.covariance_type
@@ -325,4 +323,4 @@ def _n_features(d: int, kind: Scatter) -> int:
 @cache
 def _diagonal(d: int) -> Array:
     """Places of the pairs (a, a) in the row-major upper triangle."""
-    return np.cumsum([0] + list(range(d, 1, -1)))
+    return np.cumsum([0, *range(d, 1, -1)])

@@ -8,7 +8,7 @@ Statistics: :math:`N_k = \sum_i r_{ik}` and :math:`s_k = \sum_i r_{ik} x_i`; M-s
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import gammaln
@@ -24,7 +24,7 @@ Array = np.ndarray
 class PoissonParams(NamedTuple):
     """Rates (K, d): expected counts per row."""
 
-    lambdas: Array
+    lambdas: Any
 
 
 class Counts(NamedTuple):
@@ -60,8 +60,8 @@ class Poisson(Family):
         return "Poisson()"
 
     def check(self, X: Array) -> None:
-        if np.any(X < 0) or np.any(X != np.floor(X)):
-            bad = np.argwhere((X < 0) | (X != np.floor(X)))[0]
+        if np.any(X < 0) or np.any(np.floor(X) != X):
+            bad = np.argwhere((X < 0) | (np.floor(X) != X))[0]
             raise ValueError(
                 f"Poisson data are counts, whole numbers >= 0, but X[{bad[0]}, {bad[1]}] is "
                 f"{X[tuple(bad)]:g}"

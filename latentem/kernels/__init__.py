@@ -1,0 +1,1 @@
+"""Compiled loops: @njit functions on contiguous arrays, and nothing else."""

@@ -5,7 +5,6 @@ For centred rows ``y = x - c`` a Gaussian log density is linear in the features
 components at once, and the transposed product their second moments.
 """
 
-import numpy as np
 from numba import njit
 
 __all__ = ["centred", "products"]

@@ -31,7 +31,7 @@ FRACTION = (1 << 52) - 1
 HALF = 0x3FE0000000000000  # bits of 0.5
 ROOT_HALF = 0.7071067811865476
 
-if config.DISABLE_JIT:
+if config.DISABLE_JIT:  # type: ignore[attr-defined]
 
     def _bits(x):
         return np.float64(x).view(np.int64)

@@ -38,7 +38,7 @@ BLOCK_ROWS = 16000
 class MixtureParams(NamedTuple):
     """Mixing weights (K,), which sum to 1, and the parameters of the family."""
 
-    weights: Array
+    weights: Any
     family: Any
 
 
@@ -120,8 +120,8 @@ class Mixture(LatentModel):
         weights = np.concatenate([_weights(block) for block in blocks])
         points = self.family.points(x)
         shares = responsibilities(points, weights, self.n_components, self.init_params, rng)
-        labels = [block.labels for block in blocks]
-        if all(part is not None for part in labels):
+        labels = [block.labels for block in blocks if block.labels is not None]
+        if len(labels) == len(blocks):
             known = np.concatenate(labels)
             shares[:, known >= 0] = known[known >= 0] == np.arange(self.n_components)[:, None]
         return self.from_responsibilities(x, shares * weights, rng)
@@ -196,9 +196,7 @@ class Mixture(LatentModel):
         return Diagnosis(found.degenerate, found.notes + empty)
 
     def sample(self, params: MixtureParams, n: int, rng: np.random.Generator) -> Array:
-        components = rng.choice(
-            self.n_components, size=n, p=params.weights / params.weights.sum()
-        )
+        components = rng.choice(self.n_components, size=n, p=params.weights / params.weights.sum())
         return self.family.sample(params.family, components, rng)
 
 

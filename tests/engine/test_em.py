@@ -72,7 +72,7 @@ def test_one_start_among_several_may_collapse():
         collapsed = start.reason is Reason.COLLAPSED
         assert (start.error is not None) is collapsed
         assert (start.objective == -math.inf) is collapsed
-    assert [start.index for start in result.starts] == list(range(12))
+    assert [start.number for start in result.starts] == list(range(12))
     best = result.starts[result.best_start]
     assert best.objective == result.objective == max(start.objective for start in result.starts)
     assert best.params == result.params
@@ -275,7 +275,7 @@ def test_history_has_a_row_for_every_e_step():
     assert history["n_iter"].tolist() == list(range(result.n_iter + 1))
     assert np.all(np.diff(history["seconds"]) >= 0)
     assert history.objectives.tolist() == history["objective"].tolist()
-    assert "E-steps: columns n_iter, step" in repr(history)
+    assert "points: columns n_iter, step" in repr(history)
     frame = history.to_frame()
     assert list(frame.columns) == list(history.columns)
     assert len(frame) == len(history)

@@ -35,7 +35,7 @@ def cell(value, dtype=float):
 BAD_X = {
     "one_dimension": (X[:, 0], ["X must be (n_samples, n_features)", "X[:, None]"]),
     "three_dimensions": (X[None], ["X", "(n_samples, n_features)"]),
-    "scalar": (3.0, ["2D array", "array.reshape"]),
+    "scalar": (3.0, ["2D array", "X must be (n_samples, n_features)"]),
     "none": (None, ["X"]),
     "no_rows": (X[:0], ["X", "0 sample(s)"]),
     "no_columns": (X[:, :0], ["X", "0 feature(s)"]),

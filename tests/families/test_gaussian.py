@@ -280,8 +280,8 @@ def test_a_covariance_that_is_not_definite_is_an_error():
     ("arguments", "sentence"),
     [
         ({"covariance_type": "round"}, "covariance_type must be one of .* got 'round'"),
-        ({"reg_covar": -1.0}, "reg_covar must be >= 0, got -1.0"),
-        ({"reg_covar": np.nan}, "reg_covar must be >= 0, got nan"),
+        ({"reg_covar": -1.0}, "reg_covar must be a finite number >= 0, got -1.0"),
+        ({"reg_covar": np.nan}, "reg_covar must be a finite number >= 0, got nan"),
         ({"fixed": ("mean",)}, r"fixed knows 'means' and 'covariances', got \['mean'\]"),
     ],
 )
