@@ -7,7 +7,7 @@ import warnings
 
 from sklearn.exceptions import ConvergenceWarning
 
-__all__ = ["ConvergenceWarning", "DegenerateComponentWarning", "NotIdentifiedWarning", "tell"]
+__all__ = ["ConvergenceWarning", "DegenerateComponentWarning", "NotIdentifiedWarning"]
 
 
 class DegenerateComponentWarning(UserWarning):

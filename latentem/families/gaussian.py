@@ -32,7 +32,7 @@ from latentem.engine.family import Family
 from latentem.engine.model import Diagnosis
 from latentem.engine.moments import Moments, Scatter, outer
 from latentem.families import covariance as cov
-from latentem.kernels.gaussian import centred, products
+from latentem.kernels.gaussian import DIAG, FULL, NORM, TIED, log_densities, moment_sums
 
 __all__ = ["Gaussian", "GaussianParams"]
 
@@ -41,8 +41,10 @@ Array = np.ndarray
 #: Squared distance of a mean from the centre, in standard deviations, up to which
 #: expanding the square is exact enough.
 EXPANSION = 1e4
-#: Floats of a block of features that stays in cache.
-TILE_FLOATS = 2**17
+FEATURES = {"full": FULL, "diag": DIAG, "spherical": NORM, "tied": TIED}
+#: Floats of the features of a block up to which they are kept from log densities to moments.
+SHARED_FLOATS = 2**19
+NOTHING = np.empty((0, 0))
 NOBODY = np.empty(0, dtype=np.intp)
 LOG_2PI = float(np.log(2 * np.pi))
 
@@ -114,6 +116,9 @@ class Gaussian(Family):
     def __repr__(self) -> str:
         return f"Gaussian({self.covariance_type!r})"
 
+    def scratch(self, n_features: int) -> int:
+        return _n_features(n_features, self.covariance_type)
+
     def constraints(self) -> GaussianParams:
         matrix = self.covariance_type in ("full", "tied")
         return GaussianParams(
@@ -147,31 +152,19 @@ class Gaussian(Family):
         apart = np.flatnonzero(~(reach <= EXPANSION))
         return Prepared(means, centre, coefficients, constants, whiteners, apart)
 
-    def features(self, x: Array, centre: Array, whitener: Array | None = None) -> Array:
-        """Features of rows about a centre, (p, m); for tied covariances whitened."""
-        kind = self.covariance_type
-        n_rows, d = x.shape
-        out = np.empty((_n_features(d, kind), n_rows))
-        centred(x, centre, out)
-        if kind in ("full", "diag"):
-            products(out, d, kind == "full")
-            return out
-        if kind == "tied" and whitener is not None:
-            out[1 : 1 + d] = whitener @ out[1 : 1 + d]
-        np.einsum("dm,dm->m", out[1 : 1 + d], out[1 : 1 + d], out=out[1 + d])
-        return out
-
-    def evaluate(self, prepared: Prepared, x: Array) -> tuple[Array, Array | None]:
-        tiles = bounds(len(x), TILE_FLOATS // prepared.coefficients.shape[1])
-        if len(tiles) == 1:
-            features = self.features(x, prepared.centre, prepared.whiteners)
-            log_density = prepared.coefficients @ features
-        else:  # the features of a whole block would not stay in cache
-            features = None
-            log_density = np.empty((len(prepared.coefficients), len(x)))
-            for begin, end in tiles:
-                part = self.features(x[begin:end], prepared.centre, prepared.whiteners)
-                log_density[:, begin:end] = prepared.coefficients @ part
+    def evaluate(self, prepared: Prepared, x: Array) -> tuple[Array, Array]:
+        kind, (k, p) = self.covariance_type, prepared.coefficients.shape
+        log_density = np.empty((k, len(x)))
+        features = np.empty((p, len(x)) if p * len(x) <= SHARED_FLOATS else (0, 0))
+        log_densities(
+            x,
+            prepared.centre,
+            prepared.whiteners if kind == "tied" else NOTHING,
+            prepared.coefficients,
+            FEATURES[kind],
+            features,
+            log_density,
+        )
         for k in prepared.apart:
             log_density[k] = prepared.constants[k] - 0.5 * self.distances(prepared, x, k)
         return log_density, features
@@ -188,38 +181,38 @@ class Gaussian(Family):
     def statistics(
         self, prepared: Prepared, x: Array, weights: Array, shared: Array | None = None
     ) -> Moments:
-        tied = self.covariance_type == "tied"
-        whitener = prepared.whiteners if tied else None
-        return self.moments(x, weights, prepared.centre, shared, whitener, prepared.apart)
+        whitener = prepared.whiteners if self.covariance_type == "tied" else None
+        return self.moments(x, weights, prepared.centre, whitener, prepared.apart, shared)
 
     def moments(
         self,
         x: Array,
         weights: Array,
         centre: Array,
-        features: Array | None = None,
         whitener: Array | None = None,
         apart: Array = NOBODY,
+        features: Array | None = None,
     ) -> Moments:
         """Moments of weighted rows, computed about a centre.
 
-        `features` are those of the rows where known; components `apart`, and those
-        whose scatter would be a small difference of large sums, are taken about
-        their own mean.
+        Components `apart`, and those whose scatter would be a small difference of
+        large sums, are taken about their own mean. Tied covariances are summed in the
+        coordinates of `whitener`.
         """
         kind, d = self.covariance_type, x.shape[1]
-        p = _n_features(d, kind)
-        sums, cross = np.zeros((len(weights), p)), np.zeros((d, d))
-        tiles = bounds(len(x), len(x) if features is not None else TILE_FLOATS // p)
-        for begin, end in tiles:
-            part = features
-            if part is None:
-                part = self.features(x[begin:end], centre, whitener)
-            share = weights[:, begin:end]
-            sums += share @ part.T
-            if kind == "tied":
-                rows = part[1 : 1 + d]
-                cross += (rows * share.sum(axis=0)) @ rows.T
+        if kind == "tied" and whitener is None:
+            whitener = np.eye(d)
+        sums, cross = np.zeros((len(weights), _n_features(d, kind))), np.zeros((d, d))
+        moment_sums(
+            x,
+            centre,
+            NOTHING if whitener is None else whitener,
+            weights,
+            FEATURES[kind],
+            NOTHING if features is None else features,
+            sums,
+            cross,
+        )
         weight = sums[:, 0].copy()
         offset = sums[:, 1 : 1 + d] / np.where(weight > 0, weight, 1.0)[:, None]
         about_centre = cross if kind == "tied" else cov.from_products(sums[:, 1 + d :], d, kind)
@@ -264,8 +257,8 @@ class Gaussian(Family):
         kind, d = self.covariance_type, x.shape[1]
         centre, total = x.mean(axis=0), None
         for begin, end in bounds(len(x)):
-            rows = np.ascontiguousarray(x[begin:end])
-            part = self.moments(rows, weights[:, begin:end], centre)
+            rows, share = x[begin:end], weights[:, begin:end]
+            part = self.moments(np.ascontiguousarray(rows), np.ascontiguousarray(share), centre)
             total = part if total is None else total.merge(part)
         assert total is not None
         floor = cov.resolution(total)

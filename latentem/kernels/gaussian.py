@@ -1,52 +1,137 @@
-"""Feature blocks whose products with a matrix are Gaussian log densities.
+"""Gaussian log densities and moments as matrix products over blocks of features.
 
-For centred rows ``y = x - c`` a Gaussian log density is linear in the features
-``1, y_1 .. y_d`` and the products ``y_a y_b``: one matrix product gives all
-components at once, and the transposed product their second moments.
+For centred rows ``y = x - c`` (whitened, ``y = W (x - c)``, where the covariance is
+shared) a Gaussian log density is linear in the features
+
+- full: ``1, y, y_a y_b`` for a <= b, row by row,
+- diag: ``1, y, y_a^2``,
+- spherical, tied: ``1, y, |y|^2``,
+
+so one matrix product gives all components at once, and the transposed product
+their moments. Rows are taken in tiles whose features stay in cache; one call
+covers a whole block, so that threads meet at the interpreter's lock only a few
+times per block.
 """
 
+import numpy as np
 from numba import njit
 
-__all__ = ["centred", "products"]
+__all__ = ["DIAG", "FULL", "NORM", "TIED", "log_densities", "moment_sums"]
+
+FULL, DIAG, NORM, TIED = 0, 1, 2, 3
+#: Floats of the features of a tile (2 MB).
+TILE = 2**18
 
 
 @njit(cache=True, nogil=True)
-def centred(x, centre, out):
-    """Write ``(x - centre).T`` into rows 1..d of `out`, and ones into row 0.
+def _features(x, centre, whitener, kind, out):
+    """Features of the rows of `x` (m, d), one in each row of `out` (p, m)."""
+    n_rows, d = x.shape
+    for i in range(n_rows):
+        out[0, i] = 1.0
+    whole = n_rows - n_rows % 8
+    for i in range(0, whole, 8):
+        for j in range(d):
+            for ii in range(i, i + 8):  # eight rows at a time: whole cache lines both ways
+                out[1 + j, ii] = x[ii, j] - centre[j]
+    for i in range(whole, n_rows):
+        for j in range(d):
+            out[1 + j, i] = x[i, j] - centre[j]
+    if kind == TIED:
+        out[1 : 1 + d] = np.dot(whitener, out[1 : 1 + d])
+    p = 1 + d
+    if kind == FULL or kind == DIAG:
+        for a in range(d):
+            left = out[1 + a]
+            for b in range(a, d if kind == FULL else a + 1):
+                right = out[1 + b]
+                target = out[p]
+                for i in range(n_rows):
+                    target[i] = left[i] * right[i]
+                p += 1
+        return
+    target = out[p]
+    for i in range(n_rows):
+        target[i] = 0.0
+    for a in range(d):
+        left = out[1 + a]
+        for i in range(n_rows):
+            target[i] += left[i] * left[i]
+
+
+@njit(cache=True, nogil=True)
+def log_densities(x, centre, whitener, coefficients, kind, features, out):
+    """Log densities as ``coefficients @ features``.
 
     Parameters
     ----------
     x : (m, d) array, C order
     centre : (d,) array
-    out : (p, m) array with p > d, C order
+    whitener : (d, d) array
+        Read for TIED only.
+    coefficients : (K, p) array
+    kind : int
+        FULL, DIAG, NORM or TIED.
+    features : (p, m) array, or (0, 0)
+        Where the features are left for `moment_sums`; (0, 0) works in tiles and
+        leaves nothing.
+    out : (K, m) array, C order
     """
-    n_rows, n_columns = x.shape
-    for i in range(n_rows):
-        out[0, i] = 1.0
-    stop = n_rows - n_rows % 8
-    for i in range(0, stop, 8):
-        for j in range(n_columns):
-            for ii in range(i, i + 8):  # eight rows at a time: whole cache lines both ways
-                out[1 + j, ii] = x[ii, j] - centre[j]
-    for i in range(stop, n_rows):
-        for j in range(n_columns):
-            out[1 + j, i] = x[i, j] - centre[j]
+    n_rows = x.shape[0]
+    p = coefficients.shape[1]
+    if features.size > 0:
+        _features(x, centre, whitener, kind, features)
+        np.dot(coefficients, features, out)
+        return
+    count = max(1, -(-n_rows * p // TILE))
+    size = -(-n_rows // count)
+    for begin in range(0, n_rows, size):
+        end = min(n_rows, begin + size)
+        tile = np.empty((p, end - begin))
+        _features(x[begin:end], centre, whitener, kind, tile)
+        out[:, begin:end] = np.dot(coefficients, tile)
 
 
 @njit(cache=True, nogil=True)
-def products(out, n_columns, full):
-    """Append products of the rows 1..d of `out` to it.
+def moment_sums(x, centre, whitener, weights, kind, features, sums, cross):
+    """Add ``weights @ features.T`` to `sums`; for TIED the weighted products to `cross`.
 
-    With `full` all pairs a <= b in row-major order, d (d + 1) / 2 rows, else
-    squares only, d rows.
+    Parameters
+    ----------
+    x, centre, whitener, kind
+        As in `log_densities`.
+    weights : (K, m) array, C order
+    features : (p, m) array, or (0, 0)
+        The features where `log_densities` left them.
+    sums : (K, p) array
+    cross : (d, d) array
+        Sum over rows and components of weight times y y', for TIED only.
     """
-    n_rows = out.shape[1]
-    p = 1 + n_columns
-    for a in range(n_columns):
-        left = out[1 + a]
-        for b in range(a, n_columns if full else a + 1):
-            right = out[1 + b]
-            target = out[p]
+    n_rows = x.shape[0]
+    p = sums.shape[1]
+    if features.size > 0:
+        _add(features, weights, kind, sums, cross)
+        return
+    count = max(1, -(-n_rows * p // TILE))
+    size = -(-n_rows // count)
+    for begin in range(0, n_rows, size):
+        end = min(n_rows, begin + size)
+        tile = np.empty((p, end - begin))
+        _features(x[begin:end], centre, whitener, kind, tile)
+        share = np.empty((weights.shape[0], end - begin))
+        share[:] = weights[:, begin:end]
+        _add(tile, share, kind, sums, cross)
+
+
+@njit(cache=True, nogil=True)
+def _add(features, weights, kind, sums, cross):
+    sums += np.dot(weights, features.T)
+    if kind == TIED:
+        d = cross.shape[0]
+        rows = features[1 : 1 + d]
+        n_components, n_rows = weights.shape
+        total = np.zeros(n_rows)
+        for k in range(n_components):
             for i in range(n_rows):
-                target[i] = left[i] * right[i]
-            p += 1
+                total[i] += weights[k, i]
+        cross += np.dot(rows * total, rows.T)

@@ -14,6 +14,8 @@ code, where a call per element would not:
   ``t = (f - 1) / (f + 1)``, an odd series to degree 21.
 """
 
+import math
+
 import numpy as np
 from numba import config, njit, types
 from numba.extending import intrinsic
@@ -27,6 +29,9 @@ LN2_LOW = 1.42860682030941723212e-6
 ROUND = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to the nearest integer
 ROUND_BITS = 0x4338000000000000
 UNDERFLOW = -708.0
+# 1 / k!
+C3, C4, C5, C6, C7, C8 = (1.0 / math.factorial(k) for k in range(3, 9))
+C9, C10, C11, C12, C13 = (1.0 / math.factorial(k) for k in range(9, 14))
 FRACTION = (1 << 52) - 1
 HALF = 0x3FE0000000000000  # bits of 0.5
 ROOT_HALF = 0.7071067811865476
@@ -101,25 +106,17 @@ def normalise(log_density, log_weights, row_weights, row_loglik):
             row = log_density[k, begin:end]
             for i in range(size):
                 shifted = row[i] - peak[i]
-                z = UNDERFLOW if shifted < UNDERFLOW else shifted
-                rounded = z * LOG2E + ROUND
+                rounded = shifted * LOG2E + ROUND
                 n = rounded - ROUND
-                r = z - n * LN2_HIGH
+                r = shifted - n * LN2_HIGH
                 r = r - n * LN2_LOW
-                p = 1.0 / 6227020800.0
-                p = p * r + 1.0 / 479001600.0
-                p = p * r + 1.0 / 39916800.0
-                p = p * r + 1.0 / 3628800.0
-                p = p * r + 1.0 / 362880.0
-                p = p * r + 1.0 / 40320.0
-                p = p * r + 1.0 / 5040.0
-                p = p * r + 1.0 / 720.0
-                p = p * r + 1.0 / 120.0
-                p = p * r + 1.0 / 24.0
-                p = p * r + 1.0 / 6.0
-                p = p * r + 0.5
-                p = p * r + 1.0
-                p = p * r + 1.0
+                r2 = r * r  # Estrin's scheme: short chains, so that the pipeline stays full
+                r4 = r2 * r2
+                p0 = (1.0 + r) + (0.5 + C3 * r) * r2
+                p1 = (C4 + C5 * r) + (C6 + C7 * r) * r2
+                p2 = (C8 + C9 * r) + (C10 + C11 * r) * r2
+                p3 = C12 + C13 * r
+                p = p0 + (p1 + (p2 + p3 * r4) * r4) * r4
                 power = _number(_bits(p) + (_bits(rounded) << 52))
                 power = 0.0 if shifted < UNDERFLOW else power
                 row[i] = power

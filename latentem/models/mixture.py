@@ -30,9 +30,11 @@ __all__ = ["Mixture", "MixtureParams"]
 
 Array = np.ndarray
 
-#: Floats of working memory per block (2 MB), and the most rows of one.
+#: Floats of a family's working memory per block (2 MB), with fewest and most rows of a block:
+#: below 4,000 rows the interpreter is felt. Posteriors of a block take 8 MB at the most.
 BLOCK_FLOATS = 2**18
-BLOCK_ROWS = 16000
+BLOCK_ROWS = (4000, 16000)
+POSTERIOR_FLOATS = 2**20
 
 
 class MixtureParams(NamedTuple):
@@ -110,21 +112,28 @@ class Mixture(LatentModel):
                 f"the rows must be a 2-D array, found {np.ndim(data.x)}-D: use x[:, None]"
             )
         if size is None:
-            floats = self.family.scratch(np.shape(data.x)[1]) + self.n_components
-            size = min(max(BLOCK_FLOATS // floats, 64), BLOCK_ROWS)
+            least, most = BLOCK_ROWS
+            size = BLOCK_FLOATS // self.family.scratch(np.shape(data.x)[1])
+            size = min(max(size, least), most, max(POSTERIOR_FLOATS // self.n_components, 64))
         cut = [data[begin:end] for begin, end in bounds(len(data), size)]
         return [Rows(self.family.encode(b.x), b.weights, b.labels) for b in cut]
 
     def initialize(self, blocks: Sequence[Rows], rng: np.random.Generator) -> MixtureParams:
         x = np.concatenate([block.x for block in blocks])
         weights = np.concatenate([_weights(block) for block in blocks])
-        points = self.family.points(x)
-        shares = responsibilities(points, weights, self.n_components, self.init_params, rng)
         labels = [block.labels for block in blocks if block.labels is not None]
-        if len(labels) == len(blocks):
-            known = np.concatenate(labels)
-            shares[:, known >= 0] = known[known >= 0] == np.arange(self.n_components)[:, None]
-        return self.from_responsibilities(x, shares * weights, rng)
+        known = np.concatenate(labels) if len(labels) == len(blocks) else None
+        found = []
+        for shares in responsibilities(
+            self.family.points(x), weights, self.n_components, self.init_params, rng
+        ):
+            if known is not None:
+                shares[:, known >= 0] = known[known >= 0] == np.arange(self.n_components)[:, None]
+            found.append(self.from_responsibilities(x, shares * weights, rng))
+        if len(found) == 1:
+            return found[0]
+        sample = Rows(x, weights, known)
+        return max(found, key=lambda params: self.e_step(self.prepare(params), sample).loglik)
 
     def from_responsibilities(
         self, x: Any, responsibilities: Array, rng: np.random.Generator

@@ -1,12 +1,11 @@
 """First responsibilities: where EM begins when nobody says.
 
-Points are whitened first, so that columns on different scales, or correlated
-ones, do not decide the partition.
+Points are scaled first, so that the units of the columns do not decide the partition.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -14,7 +13,7 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 
 from latentem.engine.backends import one_blas_thread
 
-__all__ = ["InitParams", "responsibilities", "whitened"]
+__all__ = ["InitParams", "responsibilities", "spaces"]
 
 Array = np.ndarray
 InitParams = (
@@ -24,17 +23,23 @@ InitParams = (
 NAMES = ("kmeans", "k-means++", "random", "random_from_data")
 
 
-def whitened(points: Array, weights: Array) -> Array:
-    """Points with weighted mean 0 and unit covariance; constant columns become 0."""
+def spaces(points: Array, weights: Array) -> list[Array]:
+    """Points in the coordinates in which to look for clusters, most general first.
+
+    Whitened points, with unit covariance, and standardised ones, with unit variances:
+    whitening finds clusters along correlated columns, but shrinks the very direction
+    in which well-separated clusters lie apart. Constant columns are left out.
+    """
     mean = np.average(points, axis=0, weights=weights)
     centred = points - mean
     size = np.sqrt(np.average(centred**2, axis=0, weights=weights))
-    tiny = size <= 1e3 * np.finfo(float).eps * np.maximum(np.abs(mean), 1e-300)
-    centred = np.where(tiny, 0.0, centred / np.where(tiny, 1.0, size))
-    covariance = (centred * weights[:, None]).T @ centred / weights.sum()
-    values, vectors = np.linalg.eigh(covariance)
+    vary = size > 1e3 * np.finfo(float).eps * np.maximum(np.abs(mean), 1e-300)
+    standard = centred[:, vary] / size[vary]
+    if standard.shape[1] < 2:
+        return [standard]
+    values, vectors = np.linalg.eigh((standard * weights[:, None]).T @ standard / weights.sum())
     keep = values > 1e-8
-    return centred @ (vectors[:, keep] / np.sqrt(values[keep]))
+    return [standard @ (vectors[:, keep] / np.sqrt(values[keep])), standard]
 
 
 def responsibilities(
@@ -43,8 +48,8 @@ def responsibilities(
     n_components: int,
     how: InitParams,
     rng: np.random.Generator,
-) -> Array:
-    """Starting responsibilities (K, n), columns summing to 1.
+) -> Iterator[Array]:
+    """Starting responsibilities (K, n), columns summing to 1, one or more to choose from.
 
     Parameters
     ----------
@@ -57,35 +62,46 @@ def responsibilities(
     rng : Generator
     """
     if callable(how):
-        return _checked(np.asarray(how(points, n_components, rng)), len(points), n_components)
-    if how not in NAMES:
+        yield _checked(np.asarray(how(points, n_components, rng)), len(points), n_components)
+    elif how not in NAMES:
         raise ValueError(f"init_params must be one of {NAMES} or a callable, got {how!r}")
-    if n_components == 1:
-        return np.ones((1, len(points)))
-    if how == "random":
+    elif n_components == 1:
+        yield np.ones((1, len(points)))
+    elif how == "random":
         shares = rng.random((n_components, len(points)))
-        return shares / shares.sum(axis=0)
-    seed = np.random.RandomState(rng.integers(2**32 - 1))
-    if how == "random_from_data":
+        yield shares / shares.sum(axis=0)
+    elif how == "random_from_data":
         present = np.flatnonzero(weights > 0)
         size = min(n_components, len(present))
-        share = weights[present] / weights.sum()
-        rows = rng.choice(present, size=size, replace=False, p=share)
-        shares = np.zeros((n_components, len(points)))
-        shares[np.arange(size), rows] = 1.0
-        return shares
-    space = whitened(points, weights)
-    if space.shape[1] == 0:
-        return _one_hot(rng.integers(n_components, size=len(points)), n_components)
+        yield _at_rows(
+            rng.choice(present, size=size, replace=False, p=weights[present] / weights.sum()),
+            n_components,
+            len(points),
+        )
+    else:
+        for space in spaces(points, weights):
+            seed = np.random.RandomState(rng.integers(2**32 - 1))
+            yield _clusters(space, weights, n_components, how, seed)
+
+
+def _clusters(
+    space: Array, weights: Array, n_components: int, how: str, seed: np.random.RandomState
+) -> Array:
+    if space.shape[1] == 0:  # every column is constant
+        return _one_hot(seed.randint(n_components, size=len(space)), n_components)
     with one_blas_thread():
         if how == "k-means++":
             _, rows = kmeans_plusplus(space, n_components, sample_weight=weights, random_state=seed)
-            shares = np.zeros((n_components, len(points)))
-            shares[np.arange(n_components), rows] = 1.0
-            return shares
+            return _at_rows(rows, n_components, len(space))
         clusters = KMeans(n_components, n_init=1, random_state=seed)
-        labels = clusters.fit(space, sample_weight=weights).labels_
-    return _one_hot(labels, n_components)
+        return _one_hot(clusters.fit(space, sample_weight=weights).labels_, n_components)
+
+
+def _at_rows(rows: Array, n_components: int, n: int) -> Array:
+    """Each component sits on one row; the other rows belong to none."""
+    shares = np.zeros((n_components, n))
+    shares[np.arange(len(rows)), rows] = 1.0
+    return shares
 
 
 def _one_hot(labels: Array, n_components: int) -> Array:
