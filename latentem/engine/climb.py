@@ -89,6 +89,7 @@ class Climb:
         self._last_jump = -math.inf
         self._quiet = settings.tol
         self._fallen = False
+        self._last_packed: tuple[Any, np.ndarray] = (None, np.empty(0))
         self._began = time.perf_counter()
 
     def __iter__(self) -> Iterator[State]:
@@ -169,8 +170,14 @@ class Climb:
             ahead = self.tail.maps_to(self.settings.tol)
             if not ahead > PATIENCE:  # too early to tell (NaN), or nearly there
                 return None
-        flat = self.accelerator.propose(self.space.pack(point.params), self.space.pack(image))
+        flat = self.accelerator.propose(self._packed(point.params), self._packed(image))
         return None if flat is None else self.space.unpack(flat, image)
+
+    def _packed(self, params: Any) -> np.ndarray:
+        """Coordinates of `params`; the image of one map is the point of the next."""
+        if self._last_packed[0] is not params:
+            self._last_packed = (params, self.space.pack(params))
+        return self._last_packed[1]
 
     def _leap(
         self, accelerator: Accelerator, proposal: Any, least: float
@@ -190,7 +197,7 @@ class Climb:
             again = self._attempt(image)
             if again is not None and again.objective >= least:
                 accelerator.observe(True)
-                accelerator.propose(self.space.pack(trial.params), self.space.pack(image))
+                accelerator.propose(self._packed(trial.params), self._packed(image))
                 return again, trial.objective
         stands = trial.objective >= least
         accelerator.observe(stands)
@@ -198,7 +205,7 @@ class Climb:
 
     def _attempt(self, params: Any) -> Point | None:
         """The point at a proposal; None where that is outside the model."""
-        if not self.space.holds(params):
+        if self.space.natural and not self.space.holds(params):
             return None
         try:
             point = self._evaluate(params)

@@ -9,6 +9,7 @@ that are fixed, and structural zeros, are not in the vector and come from
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cache
 
 import numpy as np
 
@@ -173,19 +174,15 @@ class Simplex(Constraint):
         return bool(np.all(value >= 0) and np.allclose(value.sum(axis=-1), 1.0, atol=1e-8))
 
 
-_CONTRASTS: dict[int, Array] = {}
-
-
+@cache
 def _contrasts(size: int) -> Array:
     """Orthonormal rows that sum to zero, (size - 1, size)."""
-    if size not in _CONTRASTS:
-        rows = np.zeros((max(size - 1, 0), size))
-        for i in range(size - 1):
-            rows[i, : i + 1] = 1.0 / (i + 1)
-            rows[i, i + 1] = -1.0
-            rows[i] *= np.sqrt((i + 1) / (i + 2))
-        _CONTRASTS[size] = rows
-    return _CONTRASTS[size]
+    rows = np.zeros((max(size - 1, 0), size))
+    for i in range(size - 1):
+        rows[i, : i + 1] = 1.0 / (i + 1)
+        rows[i, i + 1] = -1.0
+        rows[i] *= np.sqrt((i + 1) / (i + 2))
+    return rows
 
 
 def _composition(flat: Array, size: int) -> Array:
@@ -194,6 +191,13 @@ def _composition(flat: Array, size: int) -> Array:
         logits = flat @ _contrasts(size)
         powers = np.exp(logits - np.max(logits, axis=-1, keepdims=True))
         return powers / powers.sum(axis=-1, keepdims=True)
+
+
+@cache
+def _triangle(d: int) -> tuple[Array, Array, Array]:
+    """Rows and columns of the lower triangle, row by row, and the places of the diagonal."""
+    rows, columns = np.tril_indices(d)
+    return rows, columns, np.flatnonzero(rows == columns)
 
 
 class PositiveDefinite(Constraint):
@@ -213,18 +217,19 @@ class PositiveDefinite(Constraint):
             factor = np.linalg.cholesky(np.asarray(value, dtype=float).reshape(-1, d, d))
         except np.linalg.LinAlgError:
             return np.full(self.size(value), np.nan)
-        diagonal = np.arange(d)
-        factor[:, diagonal, diagonal] = np.log(factor[:, diagonal, diagonal])
-        return factor[:, *np.tril_indices(d)].ravel()
+        rows, columns, diagonal = _triangle(d)
+        flat = factor[:, rows, columns]
+        flat[:, diagonal] = np.log(flat[:, diagonal])
+        return flat.ravel()
 
     def unpack(self, flat: Array, like: Array) -> Array:
         d = np.shape(like)[-1]
-        rows, columns = np.tril_indices(d)
+        rows, columns, diagonal = _triangle(d)
         factor = np.zeros((int(np.size(like)) // (d * d), d, d))
-        factor[:, rows, columns] = np.reshape(flat, (factor.shape[0], -1))
-        diagonal = np.arange(d)
+        flat = np.array(flat).reshape(factor.shape[0], -1)
         with np.errstate(over="ignore", invalid="ignore"):
-            factor[:, diagonal, diagonal] = np.exp(factor[:, diagonal, diagonal])
+            flat[:, diagonal] = np.exp(flat[:, diagonal])
+            factor[:, rows, columns] = flat
             product = factor @ factor.transpose(0, 2, 1)
         product = 0.5 * (product + product.transpose(0, 2, 1))
         lost = ~np.isfinite(product).all(axis=(1, 2))

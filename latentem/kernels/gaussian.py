@@ -24,6 +24,20 @@ TILE = 2**18
 
 
 @njit(cache=True, nogil=True)
+def _multiply(left, right, out):
+    np.dot(left, right, out)
+
+
+@njit(cache=True, nogil=True)
+def _add_product(left, right, out):
+    """Add ``left @ right.T`` to `out`."""
+    part = np.dot(left, right.T)
+    for i in range(part.shape[0]):
+        for j in range(part.shape[1]):
+            out[i, j] += part[i, j]
+
+
+@njit(cache=True, nogil=True)
 def _features(x, centre, whitener, kind, out):
     """Features of the rows of `x` (m, d), one in each row of `out` (p, m)."""
     n_rows, d = x.shape
@@ -37,10 +51,17 @@ def _features(x, centre, whitener, kind, out):
     for i in range(whole, n_rows):
         for j in range(d):
             out[1 + j, i] = x[i, j] - centre[j]
-    if kind == TIED:
-        out[1 : 1 + d] = np.dot(whitener, out[1 : 1 + d])
+    if kind == TIED:  # in place from the last row up: the whitener is lower triangular
+        for a in range(d - 1, -1, -1):
+            target = out[1 + a]
+            for i in range(n_rows):
+                target[i] *= whitener[a, a]
+            for b in range(a):
+                weight, right = whitener[a, b], out[1 + b]
+                for i in range(n_rows):
+                    target[i] += weight * right[i]
     p = 1 + d
-    if kind == FULL or kind == DIAG:
+    if kind == FULL or kind == DIAG:  # noqa: SIM109 - compiled
         for a in range(d):
             left = out[1 + a]
             for b in range(a, d if kind == FULL else a + 1):
@@ -68,7 +89,7 @@ def log_densities(x, centre, whitener, coefficients, kind, features, out):
     x : (m, d) array, C order
     centre : (d,) array
     whitener : (d, d) array
-        Read for TIED only.
+        Lower triangular; read for TIED only.
     coefficients : (K, p) array
     kind : int
         FULL, DIAG, NORM or TIED.
@@ -81,7 +102,7 @@ def log_densities(x, centre, whitener, coefficients, kind, features, out):
     p = coefficients.shape[1]
     if features.size > 0:
         _features(x, centre, whitener, kind, features)
-        np.dot(coefficients, features, out)
+        _multiply(coefficients, features, out)
         return
     count = max(1, -(-n_rows * p // TILE))
     size = -(-n_rows // count)
@@ -89,7 +110,11 @@ def log_densities(x, centre, whitener, coefficients, kind, features, out):
         end = min(n_rows, begin + size)
         tile = np.empty((p, end - begin))
         _features(x[begin:end], centre, whitener, kind, tile)
-        out[:, begin:end] = np.dot(coefficients, tile)
+        part = np.empty((coefficients.shape[0], end - begin))
+        _multiply(coefficients, tile, part)
+        for k in range(part.shape[0]):
+            for i in range(part.shape[1]):
+                out[k, begin + i] = part[k, i]
 
 
 @njit(cache=True, nogil=True)
@@ -119,19 +144,25 @@ def moment_sums(x, centre, whitener, weights, kind, features, sums, cross):
         tile = np.empty((p, end - begin))
         _features(x[begin:end], centre, whitener, kind, tile)
         share = np.empty((weights.shape[0], end - begin))
-        share[:] = weights[:, begin:end]
+        for k in range(share.shape[0]):
+            for i in range(share.shape[1]):
+                share[k, i] = weights[k, begin + i]
         _add(tile, share, kind, sums, cross)
 
 
 @njit(cache=True, nogil=True)
 def _add(features, weights, kind, sums, cross):
-    sums += np.dot(weights, features.T)
-    if kind == TIED:
-        d = cross.shape[0]
-        rows = features[1 : 1 + d]
-        n_components, n_rows = weights.shape
-        total = np.zeros(n_rows)
-        for k in range(n_components):
-            for i in range(n_rows):
-                total[i] += weights[k, i]
-        cross += np.dot(rows * total, rows.T)
+    _add_product(weights, features, sums)
+    if kind != TIED:
+        return
+    d = cross.shape[0]
+    n_rows = weights.shape[1]
+    total = np.zeros(n_rows)
+    for k in range(weights.shape[0]):
+        for i in range(n_rows):
+            total[i] += weights[k, i]
+    weighted, rows = np.empty((d, n_rows)), features[1 : 1 + d]
+    for a in range(d):
+        for i in range(n_rows):
+            weighted[a, i] = total[i] * rows[a, i]
+    _add_product(weighted, rows, cross)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -484,6 +485,6 @@ def test_progress_is_shown_on_a_terminal_only(folder: Path) -> None:
     os.close(side)
     shown = os.read(terminal, 2**16).decode()
     os.close(terminal)
-    assert "candidates: 100%" in shown
+    assert re.search(r"candidates: +\d+%", shown)  # a fast fit ends before the bar says 100 %
     assert "candidates" not in done.stdout
     assert "Chosen:" in done.stdout
