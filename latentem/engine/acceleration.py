@@ -21,6 +21,10 @@ class Accelerator(ABC):
     #: Name of an accepted proposal in the history.
     name: str = "accelerated"
 
+    def rests(self) -> bool:
+        """Whether the next map is to be taken plain; asked before its points are packed."""
+        return False
+
     @abstractmethod
     def propose(self, current: np.ndarray, image: np.ndarray) -> np.ndarray | None:
         """A point to try in place of ``image = F(current)``, or None to take it."""
@@ -59,10 +63,11 @@ class Squarem(Accelerator):
         self._first: tuple[np.ndarray, np.ndarray] | None = None
         self._stabilise = False
 
+    def rests(self) -> bool:
+        resting, self._stabilise = self._stabilise, False
+        return resting
+
     def propose(self, current: np.ndarray, image: np.ndarray) -> np.ndarray | None:
-        if self._stabilise:
-            self._stabilise = False
-            return None
         if self._first is None:
             self._first = (current, image)
             return None

@@ -24,7 +24,7 @@ from latentem.engine.flat import FlatSpace
 from latentem.engine.model import LatentModel
 from latentem.engine.result import Reason, State
 from latentem.engine.stopping import SLACK, Aitken, rounding
-from latentem.engine.trees import leaves, zip_leaves
+from latentem.engine.trees import allfinite, leaves, zip_leaves
 from latentem.engine.warnings import ConvergenceWarning, tell
 
 if TYPE_CHECKING:
@@ -170,6 +170,8 @@ class Climb:
             ahead = self.tail.maps_to(self.settings.tol)
             if not ahead > PATIENCE:  # too early to tell (NaN), or nearly there
                 return None
+        if self.accelerator.rests():
+            return None
         flat = self.accelerator.propose(self._packed(point.params), self._packed(image))
         return None if flat is None else self.space.unpack(flat, image)
 
@@ -197,7 +199,8 @@ class Climb:
             again = self._attempt(image)
             if again is not None and again.objective >= least:
                 accelerator.observe(True)
-                accelerator.propose(self._packed(trial.params), self._packed(image))
+                if not accelerator.rests():  # the map it would have rested at is made
+                    accelerator.propose(self._packed(trial.params), self._packed(image))
                 return again, trial.objective
         stands = trial.objective >= least
         accelerator.observe(stands)
@@ -205,7 +208,7 @@ class Climb:
 
     def _attempt(self, params: Any) -> Point | None:
         """The point at a proposal; None where that is outside the model."""
-        if self.space.natural and not self.space.holds(params):
+        if not allfinite(params) or (self.space.natural and not self.space.holds(params)):
             return None
         try:
             point = self._evaluate(params)

@@ -138,11 +138,11 @@ class Simplex(Constraint):
         return int(np.maximum(free.sum(axis=1) - 1, 0).sum())
 
     def pack(self, value: Array) -> Array:
-        rows, free = self._rows(value)
         with np.errstate(divide="ignore", invalid="ignore"):
+            if self.free is None:
+                return (np.log(value) @ _contrasts(np.shape(value)[-1]).T).ravel()
+            rows, free = self._rows(value)
             logs = np.log(rows)
-            if free.all():
-                return (logs @ _contrasts(rows.shape[1]).T).ravel()
             parts = [
                 _contrasts(int(keep.sum())) @ row[keep]
                 for row, keep in zip(logs, free, strict=True)
@@ -151,7 +151,7 @@ class Simplex(Constraint):
 
     def unpack(self, flat: Array, like: Array) -> Array:
         rows, free = self._rows(like)
-        if free.all():
+        if self.free is None:
             flat = np.reshape(flat, (rows.shape[0], rows.shape[1] - 1))
             out = _composition(flat, rows.shape[1])
             lost = ~np.isfinite(out).all(axis=1)

@@ -51,7 +51,8 @@ class EM:
     space : {"unconstrained", "natural"}
         Coordinates in which acceleration extrapolates.
     n_init : int
-        Number of starts; the best is returned and all are kept.
+        Number of starts; the best is returned and all are kept. Of starts that agree
+        within `tol` the first is the best, so that rounding does not choose.
     on_decrease : {"revert", "warn", "raise", "ignore"}
         What a map that lowers the objective beyond rounding leads to: end at the
         better point, go on with a warning, ArithmeticError, go on.
@@ -208,7 +209,9 @@ class EM:
                 f"{which} collapsed: {tracks[-1].last.statistics}. Use fewer components, "
                 "another start, or a prior."
             )
-        best = max(alive, key=lambda track: (not track.found.degenerate, track.last.objective))
+        sound = [track for track in alive if not track.found.degenerate] or alive
+        least = max(track.last.objective for track in sound) - self.tol
+        best = next(track for track in sound if track.last.objective >= least)
         last = best.last
         assert last.reason is not None
         return EMResult(

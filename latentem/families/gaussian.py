@@ -242,7 +242,8 @@ class Gaussian(Family):
         if "means" not in self.fixed:
             means = np.where(alive[:, None], statistics.mean, means)
         if "covariances" not in self.fixed:
-            new = cov.divide(statistics.about(means), statistics.weight, kind)
+            scatter = statistics.about(means) if "means" in self.fixed else statistics.scatter
+            new = cov.divide(scatter, statistics.weight, kind)
             new = self._sound(new, cov.resolution(statistics))
             keep = alive.any() if kind == "tied" else cov.along(alive, new)
             covariances = np.where(keep, new, covariances)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
+from sklearn import config_context
 from sklearn.cluster import KMeans, kmeans_plusplus
 
 from latentem.engine.backends import one_blas_thread
@@ -93,8 +94,9 @@ def _clusters(
         if how == "k-means++":
             _, rows = kmeans_plusplus(space, n_components, sample_weight=weights, random_state=seed)
             return _at_rows(rows, n_components, len(space))
-        clusters = KMeans(n_components, n_init=1, random_state=seed)
-        return _one_hot(clusters.fit(space, sample_weight=weights).labels_, n_components)
+        with config_context(assume_finite=True, skip_parameter_validation=True):
+            clusters = KMeans(n_components, n_init=1, random_state=seed)
+            return _one_hot(clusters.fit(space, sample_weight=weights).labels_, n_components)
 
 
 def _at_rows(rows: Array, n_components: int, n: int) -> Array:

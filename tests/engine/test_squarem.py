@@ -81,10 +81,11 @@ def test_an_accepted_proposal_is_followed_by_one_plain_map():
     x = np.array([1.0, 1.0])
     assert squarem.propose(x, function(x)) is None
     x = function(x)
+    assert not squarem.rests()
     assert squarem.propose(x, function(x)) is not None
     squarem.observe(True)
-    assert squarem.propose(x, function(x)) is None
-    assert squarem._first is None
+    assert squarem.rests()
+    assert not squarem.rests(), "one plain map, no more"
 
 
 def test_exact_zeros_take_the_em_value_and_do_not_stop_the_rest():
