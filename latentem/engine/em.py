@@ -51,8 +51,7 @@ class EM:
     space : {"unconstrained", "natural"}
         Coordinates in which acceleration extrapolates.
     n_init : int
-        Number of starts; the best is returned and all are kept. Of starts that agree
-        within `tol` the first is the best, so that rounding does not choose.
+        Number of starts; the best is returned and all are kept.
     on_decrease : {"revert", "warn", "raise", "ignore"}
         What a map that lowers the objective beyond rounding leads to: end at the
         better point, go on with a warning, ArithmeticError, go on.
@@ -209,9 +208,7 @@ class EM:
                 f"{which} collapsed: {tracks[-1].last.statistics}. Use fewer components, "
                 "another start, or a prior."
             )
-        sound = [track for track in alive if not track.found.degenerate] or alive
-        least = max(track.last.objective for track in sound) - self.tol
-        best = next(track for track in sound if track.last.objective >= least)
+        best = max(alive, key=lambda track: (not track.found.degenerate, track.last.objective))
         last = best.last
         assert last.reason is not None
         return EMResult(
