@@ -37,11 +37,11 @@ class Backend(ABC):
 
     def expect(self, model: LatentModel, params: Any, blocks: Sequence[Any]) -> Expectation:
         """The E-step over all blocks: statistics and log-likelihoods added in order."""
+        total: Expectation | None = None
         with np.errstate(all="ignore"):  # infinities and NaN are looked at by the driver
             prepared = model.prepare(params)
-        total: Expectation | None = None
-        for part in self.map(lambda block: model.e_step(prepared, block), blocks):
-            total = part if total is None else Expectation(*add(tuple(total), tuple(part)))
+            for part in self.map(lambda block: model.e_step(prepared, block), blocks):
+                total = part if total is None else Expectation(*add(tuple(total), tuple(part)))
         if total is None:
             raise ValueError("there are no blocks of data to fit to")
         return total
@@ -52,9 +52,7 @@ class SerialBackend(Backend):
 
     def map(self, function: Callable[[Any], Any], blocks: Iterable[Any]) -> Iterator[Any]:
         for block in blocks:
-            with np.errstate(all="ignore"):
-                result = function(block)
-            yield result
+            yield function(block)
 
 
 class ThreadBackend(Backend):
@@ -77,14 +75,16 @@ class ThreadBackend(Backend):
             return
         pool = _pool(self.n_jobs, os.getpid())
 
-        def quietly(block: Any) -> Any:
-            with np.errstate(all="ignore"):
+        settings = np.geterr()
+
+        def alike(block: Any) -> Any:
+            with np.errstate(**settings):  # a thread begins with numpy's defaults
                 return function(block)
 
         waiting: deque[Future] = deque()
         try:
             for block in blocks:
-                waiting.append(pool.submit(quietly, block))
+                waiting.append(pool.submit(alike, block))
                 if len(waiting) > 2 * self.n_jobs + 2:
                     yield waiting.popleft().result()
             while waiting:

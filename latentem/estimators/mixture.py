@@ -232,8 +232,8 @@ class BaseMixture(DensityMixin, BaseEstimator):
         X = check_rows(self, X, reset=False)
         self._check_width(X, params)
         model.family.check(X)
-        prepared = model.prepare(params)
-        with one_blas_thread():
+        with one_blas_thread(), np.errstate(all="ignore"):
+            prepared = model.prepare(params)
             return list(
                 backend_for(self.n_jobs).map(
                     lambda block: function(model, prepared, block), model.blocks(X)

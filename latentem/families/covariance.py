@@ -137,8 +137,10 @@ def overall(moments: Moments) -> tuple[Array, Array]:
 
 def resolution(moments: Moments) -> Array:
     """Least variance per column that float64 data of this size can tell from 0, (d,)."""
-    mean, variance = overall(moments)
-    size = mean**2 + variance
+    squares = moments.weight @ moments.mean**2 + variances(moments.scatter, moments.kind).sum(
+        axis=0
+    )
+    size = squares / (moments.weight.sum() or 1.0)
     size[size == 0] = 1.0
     return RESOLUTION**2 * size
 

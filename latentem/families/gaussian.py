@@ -133,7 +133,8 @@ class Gaussian(Family):
         kind = self.covariance_type
         whiteners, logdets = cov.whiteners(covariances, kind, means.shape[1])
         d = means.shape[1]
-        constants = np.full(len(means), -0.5 * d * LOG_2PI) - 0.5 * logdets
+        constants = np.empty(len(means))
+        constants[:] = -0.5 * (d * LOG_2PI + logdets)
         centre = np.sort(means, axis=0)[len(means) // 2]  # a median: one far mean does not move it
         offset = means - centre
         if kind == "tied":  # its features are whitened rows
@@ -148,7 +149,10 @@ class Gaussian(Family):
             precision = (whiteners**2).reshape(len(means), -1)
             linear, squared = precision * offset, -0.5 * precision
         reach = np.einsum("kd,kd->k", white if kind == "tied" else offset, linear)
-        coefficients = np.column_stack([constants - 0.5 * reach, linear, squared])
+        coefficients = np.empty((len(means), _n_features(d, kind)))
+        coefficients[:, 0] = constants - 0.5 * reach
+        coefficients[:, 1 : 1 + d] = linear
+        coefficients[:, 1 + d :] = squared
         apart = np.flatnonzero(~(reach <= EXPANSION))
         return Prepared(means, centre, coefficients, constants, whiteners, apart)
 
