@@ -20,17 +20,21 @@ class Rows:
 
     Parameters
     ----------
-    x : encoded rows
-        Belongs to the family (`Family.encode`); its first axis is the rows.
+    x : (n, d) array
+        The rows as they came.
     weights : (n,) array, optional
         Frequency-type row weights; None is 1 each.
     labels : (n,) int array, optional
         Known components, -1 where unknown.
+    encoded : optional
+        The rows as the family wants them (`Family.encode`), of whatever type. A part
+        of the rows has to be encoded anew.
     """
 
-    x: Any
+    x: np.ndarray
     weights: np.ndarray | None = None
     labels: np.ndarray | None = None
+    encoded: Any = None
 
     def __len__(self) -> int:
         return len(self.x)

@@ -75,7 +75,10 @@ class Family(ABC):
         return self.log_density(prepared, x), None
 
     def encode(self, rows: Array) -> Any:
-        """Rows as the family wants them, in the same order; float64 by default."""
+        """Rows as the family wants them, in the same order; float64 by default.
+
+        Of any type: the structures hand it back to the family and do not look inside.
+        """
         return np.ascontiguousarray(rows, dtype=float)
 
     def check(self, X: Array) -> None:

@@ -285,7 +285,7 @@ class BaseMixture(DensityMixin, BaseEstimator):
 
     def component_log_density(self, X: Any) -> Array:
         """Log density of each row under each component, (n_samples, n_components)."""
-        parts = self._map(X, lambda m, p, b: m.family.log_density(p.family, b.x).T)
+        parts = self._map(X, lambda m, p, b: m.family.log_density(p.family, b.encoded).T)
         return np.concatenate(parts)
 
     def n_parameters(self) -> int:

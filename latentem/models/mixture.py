@@ -15,6 +15,7 @@ doi:10.1111/j.2517-6161.1977.tb01600.x.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,10 +117,11 @@ class Mixture(LatentModel):
             size = BLOCK_FLOATS // self.family.scratch(np.shape(data.x)[1])
             size = min(max(size, least), most, max(POSTERIOR_FLOATS // self.n_components, 64))
         cut = [data[begin:end] for begin, end in bounds(len(data), size)]
-        return [Rows(self.family.encode(b.x), b.weights, b.labels) for b in cut]
+        return [replace(rows, encoded=self.family.encode(rows.x)) for rows in cut]
 
     def initialize(self, blocks: Sequence[Rows], rng: np.random.Generator) -> MixtureParams:
-        x = np.concatenate([block.x for block in blocks])
+        rows = np.concatenate([block.x for block in blocks])
+        x = self.family.encode(rows)
         weights = np.concatenate([_weights(block) for block in blocks])
         labels = [block.labels for block in blocks if block.labels is not None]
         known = np.concatenate(labels) if len(labels) == len(blocks) else None
@@ -132,7 +134,7 @@ class Mixture(LatentModel):
             found.append(self.from_responsibilities(x, shares * weights, rng))
         if len(found) == 1:
             return found[0]
-        sample = Rows(x, weights, known)
+        sample = Rows(rows, weights, known, x)
         return max(found, key=lambda params: self.e_step(self.prepare(params), sample).loglik)
 
     def from_responsibilities(
@@ -150,7 +152,7 @@ class Mixture(LatentModel):
 
     def posterior(self, prepared: Prepared, block: Rows) -> tuple[Array, Array, Any]:
         """Weighted posteriors (K, m), log-likelihoods (m,) of the rows, and what was shared."""
-        posterior, shared = self.family.evaluate(prepared.family, block.x)
+        posterior, shared = self.family.evaluate(prepared.family, block.encoded)
         if block.labels is not None:
             other = block.labels != np.arange(self.n_components)[:, None]
             posterior[other & (block.labels >= 0)] = -np.inf
@@ -167,7 +169,7 @@ class Mixture(LatentModel):
             loglik, weight = block.weights[present] @ row_loglik[present], block.weights.sum()
         statistics = MixtureStatistics(
             posterior.sum(axis=1),
-            self.family.statistics(prepared.family, block.x, posterior, shared),
+            self.family.statistics(prepared.family, block.encoded, posterior, shared),
         )
         return Expectation(statistics, float(loglik), float(weight))
 
