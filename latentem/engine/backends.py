@@ -13,8 +13,10 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,7 @@ from threadpoolctl import ThreadpoolController
 from latentem.engine.model import Expectation, LatentModel
 from latentem.engine.trees import add
 
-__all__ = ["Backend", "SerialBackend", "ThreadBackend", "backend_for", "one_blas_thread"]
+__all__ = ["Backend", "SerialBackend", "ThreadBackend", "backend_for", "one_blas_thread", "spread"]
 
 
 class Backend(ABC):
@@ -70,17 +72,16 @@ class ThreadBackend(Backend):
         self.n_jobs = n_jobs
 
     def map(self, function: Callable[[Any], Any], blocks: Iterable[Any]) -> Iterator[Any]:
-        if isinstance(blocks, Sequence) and len(blocks) < 2:
-            yield from SerialBackend().map(function, blocks)
-            return
         pool = _pool(self.n_jobs, os.getpid())
-
-        settings = np.geterr()
-
-        def alike(block: Any) -> Any:
-            with np.errstate(**settings):  # a thread begins with numpy's defaults
-                return function(block)
-
+        if isinstance(blocks, Sequence) and len(blocks) < 2:
+            lent = _lent.set(pool)
+            try:
+                alone = [function(block) for block in blocks]
+            finally:
+                _lent.reset(lent)
+            yield from alone
+            return
+        alike = _with_settings(function)
         waiting: deque[Future] = deque()
         try:
             for block in blocks:
@@ -94,6 +95,34 @@ class ThreadBackend(Backend):
                 future.cancel()
 
 
+#: The pool of a backend whose only block is being worked on, in that block's thread.
+_lent: ContextVar[ThreadPoolExecutor | None] = ContextVar("latentem_lent_pool", default=None)
+
+
+def spread(function: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
+    """``function(part)`` for each part, in order, on threads that have nothing else to do.
+
+    For an E-step that can cut its block where data cannot be cut (one long chain). A
+    backend with a single block lends its threads; with many blocks its threads are
+    busy, and the parts are worked on here, one after the other.
+    """
+    pool = _lent.get()
+    if pool is None or len(parts) < 2:
+        return [function(part) for part in parts]
+    return list(pool.map(_with_settings(function), parts))
+
+
+def _with_settings(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The function under the caller's numpy error settings: a thread begins with the defaults."""
+    settings = np.geterr()
+
+    def alike(part: Any) -> Any:
+        with np.errstate(**settings):
+            return function(part)
+
+    return alike
+
+
 @cache
 def _pool(n_jobs: int, pid: int) -> ThreadPoolExecutor:
     """One pool per process and size: a forked child makes its own."""
@@ -105,9 +134,42 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def one_blas_thread() -> AbstractContextManager[Any]:
+class _OneThread:
+    """One thread for BLAS and OpenMP while any fit of the process is under way.
+
+    BLAS has one limit for the whole process. The first fit to begin sets it and the
+    last to end takes it back: a fit that restored what it found would, beside another
+    one, restore the limit of that other fit for good. OpenMP has a limit per thread.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._users = Lock(), 0
+        self._limits: Any = None
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if self._users == 0:
+                self._limits = _controller().limit(limits=1, user_api="blas")
+            self._users += 1
+        try:
+            with _controller().limit(limits=1, user_api="openmp"):
+                yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0:
+                    self._limits.restore_original_limits()
+
+
+_one_thread = _OneThread()
+if hasattr(os, "register_at_fork"):  # a lock held by another thread would stay held in a child
+    os.register_at_fork(after_in_child=_one_thread.__init__)  # type: ignore[misc]
+
+
+def one_blas_thread() -> AbstractContextManager[None]:
     """A context in which BLAS and OpenMP use one thread."""
-    return _controller().limit(limits=1)
+    return _one_thread()
 
 
 def backend_for(n_jobs: int | None) -> Backend:

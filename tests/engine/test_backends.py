@@ -7,6 +7,7 @@ import os
 import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from latentem import EM, Expectation, LatentModel, SerialBackend, ThreadBackend
-from latentem.engine.backends import backend_for, one_blas_thread
+from latentem.engine.backends import backend_for, one_blas_thread, spread
 from tests.contract.sketches.two_poisson import Params, TwoPoisson
 
 
@@ -167,3 +168,70 @@ def test_blas_uses_one_thread_meanwhile_and_its_own_number_afterwards():
     with one_blas_thread():
         assert all(lib["num_threads"] == 1 for lib in threadpool_info())
     assert [lib["num_threads"] for lib in threadpool_info()] == before
+
+
+def blas_threads():
+    return [pool["num_threads"] for pool in threadpool_info()]
+
+
+def test_openmp_is_limited_in_every_thread_that_fits():
+    with one_blas_thread(), ThreadPoolExecutor(1) as pool:
+        assert set(pool.submit(limited).result()) == {1}
+
+
+def limited():
+    with one_blas_thread():
+        return blas_threads()
+
+
+def test_fits_that_overlap_leave_the_limits_as_they_were():
+    before = blas_threads()
+    first, second = one_blas_thread(), one_blas_thread()
+    first.__enter__()
+    second.__enter__()  # begins while the first is under way, and ends after it
+    first.__exit__(None, None, None)
+    assert set(blas_threads()) == {1}, "the second still works"
+    second.__exit__(None, None, None)
+    assert blas_threads() == before
+
+
+def test_fits_in_many_threads_leave_the_limits_as_they_were():
+    before = blas_threads()
+
+    def work():
+        for _ in range(20):
+            with one_blas_thread():
+                assert set(blas_threads()) == {1}
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert blas_threads() == before
+
+
+def test_a_lone_block_may_spread_its_work_over_the_pool():
+    meet = threading.Barrier(2, timeout=10)
+
+    def part(i):
+        meet.wait()  # passes only when two threads are here
+        return i, np.geterr()["over"]
+
+    def block(_):
+        with np.errstate(over="raise"):
+            return spread(part, [1, 2])
+
+    assert list(ThreadBackend(2).map(block, [0])) == [[(1, "raise"), (2, "raise")]]
+
+
+def test_work_is_spread_nowhere_when_the_threads_are_busy_or_there_are_none():
+    def block(i):
+        own = threading.get_ident()
+        return spread(lambda j: (i + j, threading.get_ident() == own), [0, 10])
+
+    for backend in (SerialBackend(), ThreadBackend(2)):
+        found = list(backend.map(block, [1, 2, 3]))
+        assert found == [[(i, True), (i + 10, True)] for i in (1, 2, 3)]
+    list(ThreadBackend(2).map(block, [1]))
+    assert block(1) == [(1, True), (11, True)], "nothing stays lent"
