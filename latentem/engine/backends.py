@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -129,8 +130,13 @@ def _pool(n_jobs: int, pid: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_jobs, thread_name_prefix="latentem")
 
 
-@cache
 def _controller() -> ThreadpoolController:
+    return _controller_of("sklearn.utils._openmp_helpers" in sys.modules)
+
+
+@cache
+def _controller_of(openmp: bool) -> ThreadpoolController:
+    """It knows the libraries loaded when it is made: so made again once OpenMP has come."""
     return ThreadpoolController()
 
 
