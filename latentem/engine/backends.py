@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, lru_cache
 from threading import Lock
 from typing import Any
 
@@ -131,12 +131,12 @@ def _pool(n_jobs: int, pid: int) -> ThreadPoolExecutor:
 
 
 def _controller() -> ThreadpoolController:
-    return _controller_of("sklearn.utils._openmp_helpers" in sys.modules)
+    """It knows the libraries loaded when it is made: made again when modules have been added."""
+    return _controller_of(len(sys.modules))
 
 
-@cache
-def _controller_of(openmp: bool) -> ThreadpoolController:
-    """It knows the libraries loaded when it is made: so made again once OpenMP has come."""
+@lru_cache(maxsize=1)
+def _controller_of(n_modules: int) -> ThreadpoolController:
     return ThreadpoolController()
 
 

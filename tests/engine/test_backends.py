@@ -202,7 +202,7 @@ def test_fits_in_many_threads_leave_the_limits_as_they_were():
     def work():
         for _ in range(20):
             with one_blas_thread():
-                assert set(blas_threads()) == {1}
+                assert set(blas_threads()) == {1}, threadpool_info()
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
