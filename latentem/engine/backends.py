@@ -156,10 +156,10 @@ class _OneThread:
     def __call__(self) -> Iterator[None]:
         with self._lock:
             if self._users == 0:
-                self._limits = _controller().limit(limits=1, user_api="blas")
+                self._limits = _controller().select(user_api="blas").limit(limits=1)
             self._users += 1
         try:
-            with _controller().limit(limits=1, user_api="openmp"):
+            with _controller().select(user_api="openmp").limit(limits=1):
                 yield
         finally:
             with self._lock:
