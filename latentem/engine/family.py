@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from latentem.engine.model import Diagnosis
+from latentem.engine.trees import zip_leaves
 
 __all__ = ["Family"]
 
@@ -30,6 +31,7 @@ class Family(ABC):
     ``log_prior``         MAP
     ``encode, check``     data that are not plain numbers, or not all numbers
     ``evaluate``          share work between log density and statistics of a block
+    ``relabel``           components in another order, where a leaf is shared by all
     ``sample``            simulation; ``moments`` for means and variances
     ====================  ======================================================
 
@@ -112,6 +114,10 @@ class Family(ABC):
 
     def diagnose(self, params: Any, statistics: Any) -> Diagnosis:
         return Diagnosis()
+
+    def relabel(self, params: Any, order: Array) -> Any:
+        """The parameters with component ``order[k]`` in place k."""
+        return zip_leaves(lambda leaf: leaf[order], params)
 
     def sample(self, params: Any, components: Array, rng: np.random.Generator) -> Array:
         """One row for each entry of `components`, (n, d)."""

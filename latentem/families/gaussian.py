@@ -307,6 +307,11 @@ class Gaussian(Family):
         )
         return Diagnosis(degenerate, notes)
 
+    def relabel(self, params: GaussianParams, order: Array) -> GaussianParams:
+        means, covariances = params
+        shared = self.covariance_type == "tied"
+        return GaussianParams(means[order], covariances if shared else covariances[order])
+
     def sample(self, params: GaussianParams, components: Array, rng: np.random.Generator) -> Array:
         normal = rng.standard_normal((len(components), params.means.shape[1]))
         return params.means[components] + cov.colour(
