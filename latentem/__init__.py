@@ -39,6 +39,7 @@ _PUBLIC = {
     "PositiveDefinite": "engine.constraints",
     "Real": "engine.constraints",
     "Simplex": "engine.constraints",
+    "Simplices": "engine.constraints",
     "ConvergenceWarning": "engine.warnings",
     "DegenerateComponentWarning": "engine.warnings",
     "NotIdentifiedWarning": "engine.warnings",

@@ -13,7 +13,16 @@ from functools import cache
 
 import numpy as np
 
-__all__ = ["Bounded", "Constraint", "Fixed", "Positive", "PositiveDefinite", "Real", "Simplex"]
+__all__ = [
+    "Bounded",
+    "Constraint",
+    "Fixed",
+    "Positive",
+    "PositiveDefinite",
+    "Real",
+    "Simplex",
+    "Simplices",
+]
 
 Array = np.ndarray
 
@@ -172,6 +181,54 @@ class Simplex(Constraint):
     def holds(self, value: Array) -> bool:
         value = np.asarray(value)
         return bool(np.all(value >= 0) and np.allclose(value.sum(axis=-1), 1.0, atol=1e-8))
+
+
+class Simplices(Constraint):
+    """Several simplices side by side along the last axis.
+
+    Parameters
+    ----------
+    sizes : int or tuple of int
+        Lengths of the pieces, each of which is non-negative and sums to 1; an
+        integer is the length of every piece.
+
+    Examples
+    --------
+    >>> Simplices((2, 3)).size(np.array([0.5, 0.5, 0.2, 0.3, 0.5]))
+    3
+    """
+
+    def __init__(self, sizes: int | tuple[int, ...]):
+        self.sizes = int(sizes) if isinstance(sizes, int | np.integer) else tuple(sizes)
+
+    def _pieces(self, value: Array) -> list[Array]:
+        value = np.asarray(value, dtype=float)
+        if isinstance(self.sizes, int):
+            return [value.reshape(*value.shape[:-1], -1, self.sizes)]
+        if value.shape[-1] != sum(self.sizes):
+            raise ValueError(
+                f"pieces of sizes {self.sizes} make {sum(self.sizes)} numbers, "
+                f"not {value.shape[-1]}"
+            )
+        return np.split(value, np.cumsum(self.sizes)[:-1], axis=-1)
+
+    def size(self, like: Array) -> int:
+        return sum(Simplex().size(piece) for piece in self._pieces(like))
+
+    def pack(self, value: Array) -> Array:
+        return np.concatenate([Simplex().pack(piece) for piece in self._pieces(value)])
+
+    def unpack(self, flat: Array, like: Array) -> Array:
+        out, used = [], 0
+        for piece in self._pieces(like):
+            size = Simplex().size(piece)
+            new = Simplex().unpack(flat[used : used + size], piece)
+            out.append(new.reshape(*np.shape(like)[:-1], -1))
+            used += size
+        return np.concatenate(out, axis=-1)
+
+    def holds(self, value: Array) -> bool:
+        return all(Simplex().holds(piece) for piece in self._pieces(value))
 
 
 @cache

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from latentem import Bounded, Fixed, Positive, PositiveDefinite, Real, Simplex
+from latentem import Bounded, Fixed, Positive, PositiveDefinite, Real, Simplex, Simplices
 from latentem.engine.constraints import _contrasts
 
 numbers = st.floats(-20, 20)
@@ -52,6 +52,39 @@ def test_simplex_rows(value):
 @given(arrays(float, 6, elements=st.floats(-5, 5)))
 def test_simplex_from_any_coordinates(flat):
     back_and_there(Simplex(), flat, np.full((2, 4), 0.25))
+
+
+@given(arrays(float, (2, 6), elements=st.floats(0.01, 1.0)))
+def test_simplices_side_by_side(value):
+    for sizes in ((2, 3, 1), 3, (3, 3), (6,)):
+        ends = np.cumsum(sizes if isinstance(sizes, tuple) else (sizes,) * (6 // sizes))
+        pieces = np.split(value, ends[:-1], axis=1)
+        rows = np.hstack([piece / piece.sum(axis=1, keepdims=True) for piece in pieces])
+        there_and_back(Simplices(sizes), rows)
+        assert Simplices(sizes).size(rows) == 2 * (6 - len(ends))
+        assert not Simplices(sizes).holds(rows * [1.0, 1.1, 1.0, 1.0, 1.0, 1.0])
+    one = value / value.sum(axis=1, keepdims=True)
+    np.testing.assert_array_equal(Simplices((6,)).pack(one), Simplex().pack(one))
+
+
+@given(arrays(float, 6, elements=st.floats(-5, 5)))
+def test_simplices_from_any_coordinates(flat):
+    back_and_there(Simplices((2, 3)), flat, np.tile([0.5, 0.5, 0.3, 0.3, 0.4], (2, 1)))
+    back_and_there(Simplices(3), flat[:4], np.full(6, 1 / 3))
+
+
+def test_a_piece_on_the_boundary_keeps_its_value_and_the_others_move():
+    rows = np.array([[0.0, 1.0, 0.25, 0.25, 0.5]])
+    flat = Simplices((2, 3)).pack(rows)
+    assert not np.isfinite(flat[0])
+    flat[1:] = 0.0
+    back = Simplices((2, 3)).unpack(flat, rows)
+    np.testing.assert_allclose(back, [[0.0, 1.0, 1 / 3, 1 / 3, 1 / 3]], rtol=1e-14)
+
+
+def test_simplices_of_other_lengths_are_refused():
+    with pytest.raises(ValueError, match=r"sizes \(2, 3\) make 5 numbers, not 4"):
+        Simplices((2, 3)).size(np.full(4, 0.25))
 
 
 def test_simplex_coordinates_are_orthonormal_contrasts():
