@@ -30,6 +30,7 @@ class Family(ABC):
     ``expected_loglik``   Q, for standard errors and `check_family`
     ``log_prior``         MAP
     ``encode, check``     data that are not plain numbers, or not all numbers
+    ``learn``             what only the data tell, before the fit: categories
     ``evaluate``          share work between log density and statistics of a block
     ``relabel``           components in another order, where a leaf is shared by all
     ``sample``            simulation; ``moments`` for means and variances
@@ -75,6 +76,14 @@ class Family(ABC):
     def evaluate(self, prepared: Any, x: Any) -> tuple[Array, Any]:
         """``log_density`` and whatever ``statistics`` can reuse within the block."""
         return self.log_density(prepared, x), None
+
+    def learn(self, X: Array) -> Family:
+        """This family, or one that has settled what only the data can tell before a fit.
+
+        Estimators call it with all rows before they call ``check``: the number of
+        categories, for example, must not depend on the block.
+        """
+        return self
 
     def encode(self, rows: Array) -> Any:
         """Rows as the family wants them, in the same order; float64 by default.
