@@ -78,7 +78,7 @@ class Family(ABC):
         return self.log_density(prepared, x), None
 
     def learn(self, X: Array) -> Family:
-        """This family, or one that has settled what only the data can tell before a fit.
+        """The family itself, or one that has settled what only the data can tell before a fit.
 
         Estimators call it with all rows before they call ``check``: the number of
         categories, for example, must not depend on the block.
