@@ -9,12 +9,12 @@ import numpy as np
 
 from latentem.engine.moments import Scatter
 from latentem.engine.warnings import NotIdentifiedWarning, tell
-from latentem.estimators.mixture import BaseMixture
+from latentem.estimators.base_mixture import BaseMixture
 from latentem.estimators.validation import check_shape, check_start_weights
 from latentem.families.conditioning import condition, marginal
 from latentem.families.covariance import KINDS
 from latentem.families.gaussian import Gaussian, GaussianParams
-from latentem.models.mixture import MixtureParams
+from latentem.models.mixture import Mixture, MixtureParams
 from latentem.models.starts import InitParams
 
 __all__ = ["GaussianMixture"]
@@ -173,6 +173,9 @@ class GaussianMixture(BaseMixture):
             )
         return MixtureParams(weights, GaussianParams(means, covariances))
 
+    def _width(self, params: MixtureParams) -> int:
+        return int(params.family.means.shape[1])
+
     def _warn_of_columns(self, X: Array) -> None:
         names = getattr(self, "feature_names_in_", None)
         for j in np.flatnonzero(X.min(axis=0) == X.max(axis=0)):
@@ -187,8 +190,8 @@ class GaussianMixture(BaseMixture):
         self.weights_ = params.weights
         self.means_, self.covariances_ = params.family
 
-    def _given(self, n_features: int) -> MixtureParams:
-        k, kind = self.n_components, self.covariance_type
+    def _given(self, model: Mixture, X: Array) -> MixtureParams:
+        k, kind, n_features = self.n_components, self.covariance_type, X.shape[1]
         weights, means, precisions = self.weights_init, self.means_init, self.precisions_init
         if weights is not None:
             weights = check_start_weights(weights, k)

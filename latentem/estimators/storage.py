@@ -338,19 +338,30 @@ def _mixture(
     family, pattern = _family_in(_part(header, "family", dict), family)
     params = _parameters(header, pattern, arrays)
     weights = check_start_weights(params.weights, np.size(params.weights), "weights")
-    _check_family(family, params.family, len(weights))
     _known(settings, MixtureModel)
     estimator = MixtureModel(family, settings.pop("n_components", len(weights)), **settings)
     estimator._take(MixtureParams(weights, params.family))
-    estimator.n_features_in_ = int(np.shape(params.family[0])[1])
+    width = _width_in(header)
+    _check_family(family, params.family, width, len(weights))
+    width = estimator._width(estimator._params()) if width is None else width
+    if width is not None:
+        estimator.n_features_in_ = width
     return estimator
 
 
-def _check_family(family: Family, params: Any, k: int) -> None:
+def _width_in(header: Mapping[str, Any]) -> int | None:
+    width = header.get("n_features")
+    if width is not None and (type(width) is not int or width < 1):
+        raise ValueError(f"its number of columns is {width!r}")
+    return width
+
+
+def _check_family(family: Family, params: Any, width: int | None, k: int) -> None:
     """Refuse parameters that the family could not have."""
     shape: tuple[int, ...] = np.shape(params[0]) if len(params) else ()
-    if len(shape) != 2 or shape[0] != k:
-        raise ValueError(f"its parameters have shape {shape}, and there are {k} components")
+    wrong = f"its parameters have shape {shape}, and there are {k} components"
+    if type(family) in (Gaussian, Poisson) and (len(shape) != 2 or shape[0] != k):
+        raise ValueError(wrong)
     if type(family) is Gaussian:
         GaussianMixture.from_parameters(
             weights=np.full(k, 1 / k),
@@ -363,9 +374,23 @@ def _check_family(family: Family, params: Any, k: int) -> None:
             raise ValueError("its lambdas must be >= 0")
     else:
         try:
-            family.prepare(params)
+            prepared = family.prepare(params)
         except Exception as error:  # a user's own code, which may raise anything
             raise ValueError(f"{family!r} does not take its parameters: {error}") from error
+        if _components(family, prepared, width) not in (None, k):
+            raise ValueError(wrong)
+
+
+def _components(family: Family, prepared: Any, width: int | None) -> int | None:
+    """For how many components a user's parameters are; None where a trial row does not tell."""
+    if width is None:
+        return None
+    try:
+        with np.errstate(all="ignore"):
+            density = family.log_density(prepared, family.encode(np.ones((1, width))))
+    except Exception:  # the row may be one that the family cannot have produced
+        return None
+    return len(density) if np.ndim(density) == 2 else None
 
 
 def _family_out(family: Family) -> dict[str, Any]:
@@ -406,7 +431,7 @@ def _family_in(header: Mapping[str, Any], given: Family | None) -> tuple[Family,
 
 
 def _columns_in(estimator: BaseMixture, header: Mapping[str, Any]) -> None:
-    width = estimator.n_features_in_
+    width = estimator._width(estimator._params())
     if header.get("n_features") not in (None, width):
         raise ValueError(f"it names {header['n_features']} columns for parameters of {width}")
     names = header.get("feature_names")

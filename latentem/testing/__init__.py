@@ -25,6 +25,7 @@ from latentem.engine.family import Family
 from latentem.engine.model import LatentModel
 from latentem.models.mixture import Mixture
 from latentem.testing.case import ModelCase
+from latentem.testing.estimator_checks import estimator_checks
 from latentem.testing.family_checks import check_rows, family_checks
 from latentem.testing.model_checks import model_checks
 from latentem.testing.report import CheckReport, run
@@ -101,7 +102,7 @@ def check_family(
     n_simulated: int = 1000,
     exact_m_step: bool = True,
 ) -> CheckReport:
-    """Check that a family keeps the contract of `Family`, alone and in a mixture.
+    """Check that a family keeps the contract of `Family`, alone, in a mixture and an estimator.
 
     Parameters
     ----------
@@ -123,7 +124,8 @@ def check_family(
     Returns
     -------
     CheckReport
-        Of the family's own checks and of those of its mixture.
+        Of the family's own checks, of those of its mixture, and of a `MixtureModel` that
+        is fitted, predicts, is chosen by `select`, saved and loaded.
 
     Raises
     ------
@@ -148,10 +150,12 @@ def check_family(
     if start is None:
         start = model.initialize(list(model.blocks(data, None)), rng)
     own = run(_name(family), family_checks(family, data, start.family, rng, grid, n_components))
-    return rows + own + check_model(
+    mixture = check_model(
         model, data, start=start, rng=rng, n_maps=n_maps, n_simulated=n_simulated,
         exact_m_step=exact_m_step,
     )  # fmt: skip
+    estimator = run(_name(family), estimator_checks(family, data, start))
+    return rows + own + mixture + estimator
 
 
 def _name(subject: Any) -> str:

@@ -311,3 +311,38 @@ class DropsRows(Poisson):
 class SparsePoints(Poisson):
     def points(self, x):
         return x[:, 0]
+
+
+class WantsIntegers(Poisson):
+    """Refuses the float64 rows that an estimator makes of every table."""
+
+    def check(self, X):
+        if X.dtype.kind != "i":
+            raise ValueError("counts must be integers")
+
+    def sample(self, params, components, rng):
+        return super().sample(params, components, rng).astype(int)
+
+
+class RatesWithLogs(NamedTuple):
+    lambdas: np.ndarray
+
+    @property
+    def logs(self):
+        return np.log(self.lambdas)
+
+
+class UndeclaredLogs(Poisson):
+    """Reads a property of its parameters, whose class a file cannot know without constraints."""
+
+    def constraints(self):
+        return None
+
+    def initialize(self, x, weights, rng):
+        return RatesWithLogs(*super().initialize(x, weights, rng))
+
+    def maximize(self, statistics, params):
+        return RatesWithLogs(*super().maximize(statistics, params))
+
+    def prepare(self, params):
+        return PoissonParams(np.exp(params.logs))

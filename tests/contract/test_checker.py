@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
-from latentem import LatentModel, datasets
+from latentem import Family, LatentModel, Positive, datasets
 from latentem.families import Gaussian, Poisson
 from latentem.models import Mixture
 from latentem.testing import CheckReport, check_family, check_model
@@ -111,6 +113,51 @@ def test_broken_family_is_caught(family, check, sentence):
     start = right.initialize(right.blocks(data), np.random.default_rng(0))
     with pytest.raises(AssertionError, match=f"(?s)check '{check}': .*{sentence}"):
         check_family(family(), data, start=start, grid=GRID)
+
+
+class Rates(NamedTuple):
+    rates: np.ndarray  # (K,), for a single column
+
+
+class Waits(Family):
+    """A user's family of one column, whose parameters do not tell the number of columns."""
+
+    def log_density(self, prepared, x):
+        return np.log(prepared.rates)[:, None] - np.outer(prepared.rates, x[:, 0])
+
+    def statistics(self, prepared, x, weights, shared=None):
+        return weights.sum(axis=1), weights @ x[:, 0]
+
+    def maximize(self, statistics, params):
+        count, total = statistics
+        return Rates(np.where(count > 0, count / np.where(count > 0, total, 1.0), params.rates))
+
+    def initialize(self, x, weights, rng):
+        return Rates((weights.sum(axis=1) + 1e-3) / (weights @ x[:, 0] + 1e-3))
+
+    def constraints(self):
+        return Rates(Positive())
+
+    def expected_loglik(self, params, statistics):
+        return float(statistics[0] @ np.log(params.rates) - statistics[1] @ params.rates)
+
+
+@pytest.mark.nojit
+def test_a_family_is_checked_in_an_estimator_too():
+    waits = np.random.default_rng(0).exponential([[1.0]] * 60 + [[9.0]] * 60)
+    report = check_family(Waits(), waits, n_simulated=0)
+    passed = dict(report.passed)
+    for check in ("fit in an estimator", "predict and score", "criteria and select"):
+        assert check in passed
+    assert passed["save and load"] == "predicts the same bits"
+
+
+def test_a_family_that_cannot_live_in_an_estimator_is_caught():
+    rows = counts().astype(int)
+    with pytest.raises(AssertionError, match=r"'fit in an estimator': .*counts must be integers"):
+        check_family(broken.WantsIntegers(), rows, n_simulated=0)
+    with pytest.raises(AssertionError, match=r"'save and load': .*no attribute 'logs'"):
+        check_family(broken.UndeclaredLogs(), counts(), n_simulated=0)
 
 
 @pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])

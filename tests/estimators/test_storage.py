@@ -120,6 +120,34 @@ def test_family_of_a_user_comes_back_when_it_is_given(family: Any, tmp_path: Pat
         assert type(again.family_params_) is RateParams
 
 
+def test_family_whose_parameters_do_not_tell_the_number_of_columns(tmp_path: Path) -> None:
+    """Rates of shape (K,): the file says that there is one column."""
+
+    class OneColumn(Exponential):
+        def log_density(self, prepared: Any, x: Any) -> np.ndarray:
+            return np.log(prepared.rates)[:, None] - np.outer(prepared.rates, x[:, 0])
+
+        def maximize(self, statistics: Any, params: Any) -> RateParams:
+            return RateParams(statistics[0] / statistics[1][:, 0])
+
+        def initialize(self, x: Any, weights: Any, rng: Any) -> RateParams:
+            return RateParams(weights.sum(axis=1) / (weights @ x[:, 0]))
+
+    waits = X[:, :1]
+    model = MixtureModel(OneColumn(), 2, random_state=0).fit(waits)
+    save(model, tmp_path / "m.npz")
+    again = load(tmp_path / "m.npz", family=OneColumn())
+    assert again.n_features_in_ == 1
+    assert np.array_equal(again.predict_proba(waits), model.predict_proba(waits))
+    assert again.bic(waits) == model.bic(waits)
+    with pytest.raises(ValueError, match="2 features"):
+        again.predict(X)
+    with pytest.raises(ValueError, match=r"shape \(3,\), and there are 2 components"):
+        load(changed(tmp_path / "m.npz", family__rates=np.ones(3)), family=OneColumn())
+    with pytest.raises(ValueError, match="number of columns is 'x'"):
+        load(changed(tmp_path / "m.npz", {"n_features": "x"}), family=OneColumn())
+
+
 def test_names_of_columns_are_kept_and_checked(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(X, columns=["Dauer (min)", "Wärte\u2028zeit"])

@@ -1,0 +1,348 @@
+"""What the mixture estimators share: fit, predict, scores and criteria."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from latentem.engine.backends import backend_for, one_blas_thread
+from latentem.engine.blocks import Rows
+from latentem.engine.family import Family
+from latentem.engine.flat import FlatSpace
+from latentem.engine.result import EMResult
+from latentem.estimators.settings import em_settings, generator
+from latentem.estimators.starting import family_like
+from latentem.estimators.validation import (
+    check_responsibilities,
+    check_rows,
+    check_weights,
+    distinct_rows,
+)
+from latentem.models.mixture import Mixture, MixtureParams
+from latentem.models.starts import InitParams
+
+__all__ = ["BaseMixture"]
+
+Array = np.ndarray
+
+
+class BaseMixture(DensityMixin, BaseEstimator):
+    """What the mixture estimators share: fit, predict, scores and criteria.
+
+    A subclass says which family it fits (`_family`), how its attributes hold the
+    parameters (`_params`, `_take`) and which starting values it was given.
+    """
+
+    n_components: int
+    init_params: InitParams
+    weights_init: Any
+    responsibilities_init: Any
+    random_state: Any
+    warm_start: bool
+    n_jobs: int | None
+    weights_: Array
+    result_: EMResult
+    model_: Mixture
+
+    @abstractmethod
+    def _family(self) -> Family:
+        """The family, from the constructor's arguments."""
+
+    @abstractmethod
+    def _params(self) -> MixtureParams:
+        """The parameters, from the fitted attributes."""
+
+    @abstractmethod
+    def _take(self, params: MixtureParams) -> None:
+        """Set the fitted attributes."""
+
+    @abstractmethod
+    def _given(self, model: Mixture, X: Array) -> MixtureParams:
+        """Starting values given to the constructor; None in place of each that was not."""
+
+    def _model(self) -> Mixture:
+        return Mixture(self._family(), self.n_components, self.init_params)
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> BaseMixture:
+        """Fit by expectation-maximisation.
+
+        Parameters
+        ----------
+        X : array-like or frame (n_samples, n_features)
+        y : ignored
+        sample_weight : (n_samples,) array-like, optional
+            Frequency-type weights: 0 is an absent row, 2 is the row twice.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For data, weights or arguments that cannot be fitted; nothing is
+            changed then.
+        """
+        before = dict(vars(self))
+        try:
+            return self._fit(X, sample_weight)
+        except BaseException:
+            self.__dict__ = before
+            raise
+
+    def _fit(self, X: Any, sample_weight: Any) -> BaseMixture:
+        settings = em_settings(self)
+        model = self._model()
+        X = check_rows(self, X, reset=True)
+        weights = check_weights(sample_weight, len(X))
+        given_shares = self.responsibilities_init
+        if given_shares is not None:
+            given_shares = check_responsibilities(given_shares, len(X), self.n_components)
+        if weights is not None and not np.all(weights > 0):  # an absent row is absent
+            present = weights > 0
+            X, weights = X[present], weights[present]
+            given_shares = None if given_shares is None else given_shares[present]
+        model.family.check(X)
+        self._check_enough(X)
+        self._warn_of_columns(X)
+        start = self._start(model, X, weights, given_shares)
+        result = settings.run(
+            model, Rows(X, weights), start=start, rng=generator(self.random_state)
+        )
+        self._take(result.params)
+        self.model_ = model
+        self.result_ = result
+        self.loglik_ = result.loglik
+        self.lower_bound_ = result.loglik / result.weight
+        self.lower_bounds_ = list(result.history.objectives / result.weight)
+        self.converged_ = result.converged
+        self.n_iter_ = result.n_iter
+        return self
+
+    def _check_enough(self, X: Array) -> None:
+        if len(X) < self.n_components:
+            raise ValueError(
+                f"X has n_samples = {len(X)}, fewer than n_components={self.n_components}: "
+                "give more rows or ask for fewer components"
+            )
+        distinct = distinct_rows(X, self.n_components)
+        if distinct < self.n_components:
+            raise ValueError(
+                f"X has {distinct} distinct rows, fewer than n_components={self.n_components}: "
+                "ask for fewer components"
+            )
+
+    def _warn_of_columns(self, X: Array) -> None:
+        """Warn of columns that the family cannot make sense of."""
+        return None
+
+    def _start(
+        self, model: Mixture, X: Array, weights: Array | None, shares: Array | None
+    ) -> MixtureParams | Callable:
+        """Parameters to start from, or the function that makes them."""
+        if self.warm_start and hasattr(self, "weights_"):
+            try:
+                last = self._params()
+            except ValueError as error:
+                raise ValueError(f"warm_start=True cannot go on from here: {error}") from None
+            what = "the last fit, from which warm_start=True goes on,"
+            return MixtureParams(last.weights, family_like(model, X, last.family, what))
+        given = self._given(model, X)
+        family_given = (None,) if given.family is None else tuple(given.family)
+        if given.weights is not None and all(value is not None for value in family_given):
+            return given
+
+        def start(blocks: Sequence[Rows], rng: np.random.Generator) -> MixtureParams:
+            if shares is None:
+                made = model.initialize(blocks, rng)
+            else:
+                weighted = shares.T if weights is None else shares.T * weights
+                made = model.from_responsibilities(model.family.encode(X), weighted, rng)
+            family = made.family
+            if given.family is not None:
+                pairs = zip(given.family, made.family, strict=True)
+                family = type(made.family)(*(new if own is None else own for own, new in pairs))
+            return MixtureParams(made.weights if given.weights is None else given.weights, family)
+
+        return start
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "weights_")
+
+    def _ready(self) -> tuple[Mixture, MixtureParams]:
+        """The model and its parameters, as the attributes stand now."""
+        check_is_fitted(self)
+        try:
+            params = self._params()
+        except AttributeError as error:
+            raise NotFittedError(
+                f"{type(self).__name__} has weights_ but not all of its parameters: {error}"
+            ) from None
+        model = Mixture(self._family(), len(params.weights), self.init_params)
+        return model, params
+
+    def em_problem(
+        self, X: Any, sample_weight: Any = None, lengths: Any = None
+    ) -> tuple[Mixture, MixtureParams, Rows]:
+        """The engine's view of this fit: model, parameters and data.
+
+        `standard_errors` and other tools that work on any model start from here.
+        """
+        if lengths is not None:
+            raise ValueError("lengths cut sequences; a mixture has independent rows, leave it out")
+        model, params = self._ready()
+        X = check_rows(self, X, reset=False)
+        self._check_width(X, params)
+        model.family.check(X)
+        return model, params, Rows(X, check_weights(sample_weight, len(X)))
+
+    def _map(self, X: Any, function: Callable[[Mixture, Any, Rows], Any]) -> list[Any]:
+        """`function(model, prepared, block)` for each block of X, in order."""
+        model, params = self._ready()
+        X = check_rows(self, X, reset=False)
+        self._check_width(X, params)
+        model.family.check(X)
+        with one_blas_thread(), np.errstate(all="ignore"):
+            prepared = model.prepare(params)
+            return list(
+                backend_for(self.n_jobs).map(
+                    lambda block: function(model, prepared, block), model.blocks(X)
+                )
+            )
+
+    def _width(self, params: MixtureParams) -> int | None:
+        """Number of columns that the parameters are for, None where they do not tell."""
+        return getattr(self, "n_features_in_", None)
+
+    def _check_width(self, X: Array, params: MixtureParams) -> None:
+        width = self._width(params)
+        if width is not None and X.shape[1] != width:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {type(self).__name__} has parameters for "
+                f"{width} features"
+            )
+
+    def predict_proba(self, X: Any) -> Array:
+        """Posterior probability of each component, (n_samples, n_components).
+
+        A row that has density zero under every component gets equal shares.
+        """
+
+        def shares(model: Mixture, prepared: Any, block: Rows) -> Array:
+            posterior, row_loglik, _ = model.posterior(prepared, block)
+            posterior[:, np.isneginf(row_loglik)] = 1.0 / model.n_components
+            return posterior.T
+
+        return np.concatenate(self._map(X, shares))
+
+    def predict(self, X: Any) -> Array:
+        """Most probable component of each row, (n_samples,) int64."""
+        parts = self._map(X, lambda m, p, b: np.argmax(m.posterior(p, b)[0], axis=0))
+        return np.concatenate(parts).astype(np.int64)
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
+        """Fit, and the most probable component of each row."""
+        return self.fit(X, y, sample_weight=sample_weight).predict(X)
+
+    def score_samples(self, X: Any) -> Array:
+        """Log density of each row, (n_samples,); -inf where no component reaches."""
+        return np.concatenate(self._map(X, lambda m, p, b: m.posterior(p, b)[1]))
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Mean log density per row, weighted by `sample_weight`."""
+        rows = self.score_samples(X)
+        weights = check_weights(sample_weight, len(rows))
+        if weights is None:
+            return float(rows.mean())
+        present = weights > 0
+        return float(weights[present] @ rows[present] / weights.sum())
+
+    def component_log_density(self, X: Any) -> Array:
+        """Log density of each row under each component, (n_samples, n_components)."""
+        parts = self._map(X, lambda m, p, b: m.family.log_density(p.family, b.encoded).T)
+        return np.concatenate(parts)
+
+    def n_parameters(self) -> int:
+        """Number of free parameters: fixed values and redundant weights are not counted."""
+        model, params = self._ready()
+        if model.constraints() is None:
+            raise ValueError(
+                f"{type(model.family).__name__} declares no constraints(), so its parameters "
+                "cannot be counted: define constraints()"
+            )
+        return FlatSpace(model.constraints(), params).size
+
+    def _total(self, X: Any, sample_weight: Any) -> tuple[float, float]:
+        """Total log-likelihood and the sum of weights."""
+        mean = self.score(X, sample_weight=sample_weight)
+        weights = check_weights(sample_weight, len(X))
+        count = float(len(X) if weights is None else weights.sum())
+        return mean * count, count
+
+    def aic(self, X: Any, sample_weight: Any = None) -> float:
+        """Akaike's criterion; smaller is better."""
+        return -2 * self._total(X, sample_weight)[0] + 2 * self.n_parameters()
+
+    def bic(self, X: Any, sample_weight: Any = None) -> float:
+        """Bayesian criterion with n = sum of weights; smaller is better."""
+        total, count = self._total(X, sample_weight)
+        return -2 * total + self.n_parameters() * float(np.log(count))
+
+    def icl(self, X: Any, sample_weight: Any = None) -> float:
+        """BIC with a price for uncertain assignments, smaller is better.
+
+        ``icl = bic - 2 sum_i w_i log max_k z_ik`` with posteriors z (Biernacki,
+        Celeux and Govaert 2000, doi:10.1109/34.865189).
+        """
+        certainty = np.log(self.predict_proba(X).max(axis=1))
+        weights = check_weights(sample_weight, len(certainty))
+        price = certainty.sum() if weights is None else certainty @ weights
+        return self.bic(X, sample_weight) - 2 * float(price)
+
+    def save(self, path: Any) -> None:
+        """Write the fitted model to an ``.npz`` file, without pickle; see `latentem.load`."""
+        from latentem.estimators.storage import save
+
+        save(self, path)
+
+    def summary(self) -> str:
+        """A table of the components in the units of the data, and how the fit ended."""
+        from latentem.estimators.tables import summary
+
+        return summary(self)
+
+    def to_frame(self) -> Any:
+        """The components as a pandas DataFrame (needs pandas)."""
+        from latentem.estimators.tables import to_frame
+
+        return to_frame(self)
+
+    def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[Array, Array]:
+        """Draw rows from the mixture.
+
+        Parameters
+        ----------
+        n_samples : int
+        random_state : optional
+            By default the estimator's own.
+
+        Returns
+        -------
+        X : (n_samples, n_features) array
+        components : (n_samples,) int64 array
+        """
+        model, params = self._ready()
+        if isinstance(n_samples, bool) or not isinstance(n_samples, int | np.integer):
+            raise ValueError(f"n_samples must be an integer, got {n_samples!r}")
+        if n_samples < 1:
+            raise ValueError(f"n_samples must be at least 1, got {n_samples}")
+        rng = generator(self.random_state if random_state is None else random_state)
+        shares = params.weights / params.weights.sum()
+        components = rng.choice(model.n_components, size=n_samples, p=shares)
+        return model.family.sample(params.family, components, rng), components.astype(np.int64)
