@@ -21,6 +21,7 @@ from latentem.estimators.starting import family_like
 from latentem.estimators.validation import (
     check_responsibilities,
     check_rows,
+    check_start_weights,
     check_weights,
     distinct_rows,
 )
@@ -65,6 +66,11 @@ class BaseMixture(DensityMixin, BaseEstimator):
     @abstractmethod
     def _given(self, model: Mixture, X: Array) -> MixtureParams:
         """Starting values given to the constructor; None in place of each that was not."""
+
+    def _current(self) -> MixtureParams:
+        """The parameters, from the fitted attributes, which a user may have assigned."""
+        weights, family = self._params()
+        return MixtureParams(check_start_weights(weights, np.size(weights), "weights_"), family)
 
     def _model(self) -> Mixture:
         return Mixture(self._family(), self.n_components, self.init_params)
@@ -148,7 +154,7 @@ class BaseMixture(DensityMixin, BaseEstimator):
         """Parameters to start from, or the function that makes them."""
         if self.warm_start and hasattr(self, "weights_"):
             try:
-                last = self._params()
+                last = self._current()
             except ValueError as error:
                 raise ValueError(f"warm_start=True cannot go on from here: {error}") from None
             what = "the last fit, from which warm_start=True goes on,"
@@ -179,7 +185,7 @@ class BaseMixture(DensityMixin, BaseEstimator):
         """The model and its parameters, as the attributes stand now."""
         check_is_fitted(self)
         try:
-            params = self._params()
+            params = self._current()
         except AttributeError as error:
             raise NotFittedError(
                 f"{type(self).__name__} has weights_ but not all of its parameters: {error}"

@@ -49,7 +49,7 @@ class GaussianMixture(BaseMixture):
         A callable takes (points, n_components, rng) and returns labels or
         responsibilities. Starts work on whitened data, at most 16,384 rows of it.
     weights_init : (n_components,) array-like, optional
-        Must sum to 1.
+        Must sum to 1, to 1e-9.
     means_init : (n_components, n_features) array-like, optional
     precisions_init : array-like, optional
         Inverse covariances, in the shape of `covariance_type`.
@@ -161,9 +161,14 @@ class GaussianMixture(BaseMixture):
         return Gaussian(self.covariance_type, self.reg_covar)
 
     def _params(self) -> MixtureParams:
-        weights = np.asarray(self.weights_, dtype=float)
+        weights = np.atleast_1d(np.asarray(self.weights_, dtype=float))
         means = np.asarray(self.means_, dtype=float)
         covariances = np.asarray(self.covariances_, dtype=float)
+        if means.ndim != 2 or len(means) != len(weights):
+            raise ValueError(
+                f"means_ has shape {means.shape}, but {len(weights)} weights_ need "
+                f"({len(weights)}, n_features)"
+            )
         shape = _shape(self.covariance_type, *means.shape)
         if covariances.shape != shape:
             raise ValueError(

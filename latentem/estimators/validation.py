@@ -145,13 +145,21 @@ def check_weights(sample_weight: Any, n: int) -> Array | None:
 
 
 def check_start_weights(weights: Any, n_components: int, name: str = "weights_init") -> Array:
-    """Mixing weights (K,), non-negative, that sum to 1."""
+    """Mixing weights (K,), non-negative, that sum to 1; a sum within 1e-9 of it is divided out.
+
+    The first M-step normalises the weights. If it took away more than rounding, the
+    log-likelihood of a long table would seem to fall.
+    """
     weights = check_shape(weights, (n_components,), name)
     if np.any(weights < 0):
         raise ValueError(f"{name} must be >= 0, got {weights.min():g}")
-    if abs(weights.sum() - 1.0) > 1e-6:
-        raise ValueError(f"{name} must sum to 1, but they sum to {weights.sum():.10g}")
-    return weights
+    total = weights.sum()
+    if abs(total - 1.0) > 1e-9:
+        raise ValueError(
+            f"{name} must sum to 1, but they sum to {total:.10g}: divide them by their sum"
+        )
+    exact = abs(total - 1.0) <= n_components * np.finfo(float).eps  # as an M-step leaves them
+    return weights if exact else weights / total
 
 
 def check_shape(value: Any, shape: tuple[int, ...], name: str) -> Array:

@@ -154,6 +154,48 @@ def test_start_weights_are_never_renormalised_silently():
     assert exact.weights_.tolist() == [0.2, 0.8]
 
 
+def test_start_weights_that_do_not_sum_to_1_are_not_taken_for_a_falling_likelihood():
+    """At the maximum, 9e-7 too much weight is worth more than any gain left to EM."""
+    best = GaussianMixture(2, random_state=0, tol=1e-8).fit(X)
+    rows = np.tile(X, (400, 1))
+    given = {"means_init": best.means_, "precisions_init": best.precisions_}
+    off = GaussianMixture(2, weights_init=best.weights_ * (1 + 9e-7), **given)
+    refused(lambda: off.fit(rows), ["weights_init", "sum to 1", "1.0000009", "divide them"])
+    near = GaussianMixture(2, weights_init=best.weights_ * (1 + 9e-10), max_iter=0, tol=0, **given)
+    assert abs(near.fit(rows).weights_.sum() - 1) < 1e-15
+    assert near.set_params(max_iter=1000, tol=1e-3).fit(rows).converged_
+
+
+WRONG_ASSIGNED = {
+    "sum": ([0.5, 0.6], ["weights_", "sum to 1", "1.1"]),
+    "negative": ([1.5, -0.5], ["weights_", ">= 0"]),
+    "nan": ([np.nan, 0.5], ["weights_", "NaN"]),
+    "too_many": ([0.25, 0.25, 0.5], ["means_", "3 weights_"]),
+    "matrix": ([[0.5, 0.5]], ["weights_"]),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_ASSIGNED)
+def test_wrong_assigned_weights(name):
+    weights, words = WRONG_ASSIGNED[name]
+    gm = GaussianMixture(2, random_state=0, warm_start=True).fit(X)
+    gm.weights_ = weights
+    for method in (gm.predict, gm.score, gm.bic, gm.fit, lambda X: gm.sample(2)):
+        refused(lambda method=method: method(X), words)
+
+
+def test_wrong_assigned_weights_of_a_mixture_model():
+    model = MixtureModel(families.Poisson(), 2, random_state=0).fit(COUNTS)
+    model.weights_ = np.array([0.5, 0.6])
+    refused(lambda: model.predict(COUNTS), ["weights_", "sum to 1", "1.1"])
+
+
+def test_means_assigned_in_another_shape():
+    gm = GaussianMixture(2, random_state=0).fit(X)
+    gm.means_ = gm.means_[0]
+    refused(lambda: gm.predict(X), ["means_", "2 weights_", "n_features"])
+
+
 @pytest.mark.parametrize(
     "change",
     [{"n_components": 3}, {"covariance_type": "diag"}, {"covariance_type": "tied"}],

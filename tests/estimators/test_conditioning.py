@@ -174,7 +174,7 @@ def test_sample_seeds():
 def test_sample_of_weights_rounded_in_print():
     """Weights that pass the check of their sum can be drawn from."""
     gm = GaussianMixture.from_parameters(
-        weights=[0.3333333, 0.3333333, 0.3333333], means=[[0.0], [5.0], [9.0]],
+        weights=[0.3333333333, 0.3333333333, 0.3333333333], means=[[0.0], [5.0], [9.0]],
         covariances=[[[1.0]]] * 3,
     )  # fmt: skip
     assert gm.sample(10, random_state=0)[0].shape == (10, 1)
