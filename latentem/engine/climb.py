@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ from latentem.engine.constraints import Fixed
 from latentem.engine.flat import FlatSpace
 from latentem.engine.model import LatentModel
 from latentem.engine.result import Reason, State
-from latentem.engine.stopping import SLACK, Aitken, rounding
+from latentem.engine.stopping import SLACK, Aitken, growing, rounding
 from latentem.engine.trees import allfinite, leaves, zip_leaves
 from latentem.engine.warnings import ConvergenceWarning, tell
 
@@ -59,8 +59,10 @@ class Climb:
     model : LatentModel
     blocks : sequence of blocks
     backend : Backend
-    params : params
-        Where to start.
+    begin : callable
+        Makes the parameters to start from; it may raise LinAlgError.
+    number : int
+        Which start this is, from 0.
     """
 
     def __init__(
@@ -69,20 +71,21 @@ class Climb:
         model: LatentModel,
         blocks: Sequence[Any],
         backend: Backend,
-        params: Any,
+        begin: Callable[[], Any],
+        number: int = 0,
     ):
         self.settings = settings
         self.model = model
         self.blocks = blocks
         self.backend = backend
-        self.params = params
-        constraints = model.constraints()
-        self.fixed = _fixed_leaves(constraints, params)
-        self.space = FlatSpace(constraints, params, natural=settings.space == "natural")
-        self.natural = FlatSpace(constraints, params, natural=True)
-        wanted = model.monotone and not (settings.accelerate == "auto" and constraints is None)
+        self.begin = begin
+        self.number = number
+        self.params: Any = None
+        self.constraints = model.constraints()
+        wanted = model.monotone and not (settings.accelerate == "auto" and self.constraints is None)
         self.accelerator = _accelerator(settings) if wanted else None
         self.tail = Aitken(ascending=model.monotone)
+        self._before: Any = None  # parameters one plain map before the standing point
         self.n_iter = self.n_certify = self.n_e_steps = 0
         self.certifying = self.jumped = False
         self._short_steps = 0
@@ -94,7 +97,7 @@ class Climb:
 
     def __iter__(self) -> Iterator[State]:
         try:
-            point = self._evaluate(self.params)
+            point = self._evaluate(self._set_out())
         except np.linalg.LinAlgError as error:
             yield self._collapse(f"at the start, {error}")
             return
@@ -134,6 +137,15 @@ class Climb:
             yield self._state(point, step, reason)
             if reason is not None:
                 return
+
+    def _set_out(self) -> Any:
+        """The parameters to start from, and the spaces of parameters like them."""
+        params = self.params = self.begin()
+        self.fixed = _fixed_leaves(self.constraints, params)
+        natural = self.settings.space == "natural"
+        self.space = FlatSpace(self.constraints, params, natural=natural)
+        self.natural = FlatSpace(self.constraints, params, natural=True)
+        return params
 
     def _spent(self) -> bool:
         return self.n_iter >= self.settings.max_iter and not self.certifying
@@ -193,7 +205,8 @@ class Climb:
         if trial is None:
             accelerator.observe(False)
             return None, math.nan
-        if least - FORGIVEN <= trial.objective < least:
+        may_repair = self.n_iter < self.settings.max_iter
+        if may_repair and least - FORGIVEN <= trial.objective < least:
             image = self.model.m_step(trial.statistics, trial.params)
             self._count(trial.params, image)
             again = self._attempt(image)
@@ -227,14 +240,19 @@ class Climb:
         if not math.isfinite(gain):  # out of an impossible start
             return None
         self.tail.add(gain, unit)
+        before, self._before = self._before, point.params
         if self.settings.tol == 0:
             return None
-        return self._step_rule() if self.settings.stopping == "step" else self._gain_rule()
+        reason = self._step_rule() if self.settings.stopping == "step" else self._gain_rule()
+        if reason is not None and before is not None and growing(before, point.params, new.params):
+            return None  # not a maximum but a saddle, which the climb is about to leave
+        return reason
 
     def _jump(self, objective: float, unit: float) -> None:
         """An accepted proposal: the plain sequence begins anew."""
         cycle_gain, self._last_jump = objective - self._last_jump, objective
         self.tail, self._short_steps, self.jumped = Aitken(), 0, True
+        self._before = None
         quiet = cycle_gain <= max(self._quiet, SLACK * unit)
         if quiet and self.settings.stopping == "aitken" and self.settings.tol > 0:
             self._quiet = 0.1 * max(cycle_gain, 0.0)  # if refuted, wait for a quieter cycle
@@ -282,8 +300,8 @@ class Climb:
         return how == "revert"
 
     def _collapse(self, text: str) -> State:
-        lost = Point(self.params, text, -math.inf, -math.inf, math.nan)
-        return self._state(lost, "em", Reason.COLLAPSED)
+        lost = Point(self.params, None, -math.inf, -math.inf, math.nan)
+        return self._state(lost, "em", Reason.COLLAPSED)._replace(error=text)
 
     def _state(
         self, at: Point, step: str, reason: Reason | None = None, tried: float | None = None
@@ -304,6 +322,7 @@ class Climb:
             projected_gain=self.tail.projected_gain,
             seconds=time.perf_counter() - self._began,
             reason=reason,
+            start=self.number,
         )
 
 

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,7 +21,12 @@ from latentem.engine.climb import Climb
 from latentem.engine.model import Diagnosis, LatentModel
 from latentem.engine.progress import progress_bar
 from latentem.engine.result import CollapsedError, EMResult, History, Reason, Start, State
-from latentem.engine.warnings import ConvergenceWarning, DegenerateComponentWarning, tell
+from latentem.engine.warnings import (
+    ConvergenceWarning,
+    DegenerateComponentWarning,
+    NotIdentifiedWarning,
+    tell,
+)
 
 __all__ = ["EM"]
 
@@ -62,7 +68,8 @@ class EM:
     block_size : int, optional
         Units per block; by default the model decides.
     callbacks : sequence of callables
-        Each is called with every `State`; one that returns True stops the fit.
+        Each is called with every `State`; one that returns True stops the fit, the
+        starts that have not begun included.
     progress : bool
         Show a tqdm bar.
 
@@ -109,6 +116,9 @@ class EM:
                 f"accelerate must be 'auto', 'squarem', None or a callable that makes an "
                 f"Accelerator, got {self.accelerate!r}"
             )
+        calls = self.callbacks
+        if not isinstance(calls, Sequence) or not all(callable(call) for call in calls):
+            raise ValueError(f"callbacks must be a list of functions of one State, got {calls!r}")
 
     def run(
         self,
@@ -147,15 +157,14 @@ class EM:
             tracks = []
             for index, generator in enumerate(generators):
                 history, last = History(), None
-                params = _start(model, blocks, start, generator)
-                for state in Climb(self, model, blocks, backend, params):
-                    last = self._tell(state)
+                begin = partial(_start, model, blocks, start, generator)
+                for last in self._told(Climb(self, model, blocks, backend, begin, index)):
                     history.record(last)
                     bar.update(index, len(generators), last)
-                    if last.reason is not None:
-                        break
                 assert last is not None
                 tracks.append(_Track(index, last, history, _diagnose(model, last, self)))
+                if last.reason is Reason.CALLBACK:
+                    break
         return self._result(model, tracks, time.perf_counter() - began)
 
     def iterate(
@@ -168,7 +177,7 @@ class EM:
         """Climb from one start, yielding a `State` for every point tried.
 
         The first state is the start itself; the last has a `reason`. Arguments
-        are those of `run`; `n_init` is not used.
+        are those of `run`; `n_init` and `progress` are not used.
 
         Examples
         --------
@@ -181,11 +190,11 @@ class EM:
         True
         """
         blocks = list(model.blocks(data, self.block_size))
-        params = _start(model, blocks, start, np.random.default_rng(rng))
-        climb = iter(Climb(self, model, blocks, self._backend(), params))
+        begin = partial(_start, model, blocks, start, np.random.default_rng(rng))
+        states = self._told(Climb(self, model, blocks, self._backend(), begin))
         while True:
             with one_blas_thread():
-                state = next(climb, None)
+                state = next(states, None)
             if state is None:
                 return
             yield state
@@ -193,19 +202,21 @@ class EM:
     def _backend(self) -> Backend:
         return backend_for(self.n_jobs) if self.backend is None else self.backend
 
-    def _tell(self, state: State) -> State:
-        """Show a state to the callbacks; one that returns True gives it a reason to stop."""
-        stop = [bool(callback(state)) for callback in self.callbacks]
-        if any(stop) and state.reason is None:
-            return state._replace(reason=Reason.CALLBACK)
-        return state
+    def _told(self, climb: Climb) -> Iterator[State]:
+        """The states of a climb, shown to the callbacks; one that returns True ends it."""
+        for state in climb:
+            stop = [bool(callback(state)) for callback in self.callbacks]
+            if any(stop) and state.reason is None:
+                yield state._replace(reason=Reason.CALLBACK)
+                return
+            yield state
 
     def _result(self, model: LatentModel, tracks: list[_Track], seconds: float) -> EMResult:
         alive = [track for track in tracks if track.last.reason is not Reason.COLLAPSED]
         if not alive:
             which = "the only start" if len(tracks) == 1 else f"each of the {len(tracks)} starts"
             raise CollapsedError(
-                f"{which} collapsed: {tracks[-1].last.statistics}. Use fewer components, "
+                f"{which} collapsed: {tracks[-1].last.error}. Use fewer components, "
                 "another start, or a prior."
             )
         best = max(alive, key=lambda track: (not track.found.degenerate, track.last.objective))
@@ -218,7 +229,7 @@ class EM:
             loglik=last.loglik,
             reason=last.reason,
             degenerate=best.found.degenerate,
-            notes=best.found.notes,
+            notes=best.found.notes + best.found.not_identified,
             n_iter=last.n_iter,
             n_certify=last.n_certify,
             n_e_steps=last.n_e_steps,
@@ -236,6 +247,7 @@ class EM:
     def _warn(self, track: _Track) -> tuple[str, ...]:
         """Warn of what the user should know, and return the sentences."""
         last, told = track.last, []
+        assert last.reason is not None
         if last.reason is Reason.MAX_ITER and self.tol > 0:
             gain = last.projected_gain
             ahead = f"about {gain:.2g} nats" if math.isfinite(gain) else "an unknown gain"
@@ -247,6 +259,8 @@ class EM:
         elif last.reason in (Reason.DECREASED, Reason.IMPOSSIBLE):
             told.append((f"EM did not converge: {last.reason.sentence}.", ConvergenceWarning))
         told += [(text, DegenerateComponentWarning) for text in track.found.degenerate]
+        if last.reason.converged:  # before that, they are on their way
+            told += [(text, NotIdentifiedWarning) for text in track.found.not_identified]
         for text, category in told:
             tell(text, category)
         return tuple(text for text, _ in told)
@@ -263,7 +277,6 @@ class _Track(NamedTuple):
     def record(self) -> Start:
         last = self.last
         assert last.reason is not None
-        error = last.statistics if last.reason is Reason.COLLAPSED else None
         return Start(
             number=self.number,
             objective=last.objective,
@@ -272,7 +285,7 @@ class _Track(NamedTuple):
             n_iter=last.n_iter,
             degenerate=self.found.degenerate,
             params=last.params,
-            error=error,
+            error=last.error,
         )
 
 

@@ -35,12 +35,15 @@ class Diagnosis(NamedTuple):
     """What a model has to say of finished parameters, in sentences.
 
     `degenerate` names components whose likelihood is not to be trusted (a
-    variance on its floor): such a fit never beats a sound one. `notes` are
-    remarks that change no ranking (an empty component, a constant column).
+    variance on its floor): such a fit never beats a sound one. `not_identified`
+    names parameters that the data do not settle (two components that coincide); the
+    user is warned of both. `notes` are remarks that change no ranking (an empty
+    component, a constant column).
     """
 
     degenerate: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    not_identified: tuple[str, ...] = ()
 
 
 class LatentModel(ABC):

@@ -40,7 +40,8 @@ class State(NamedTuple):
 
     `params`, `statistics`, `objective` and `loglik` belong together. A refused point
     is yielded with ``accepted=False``: `tried` is the objective it had, everything
-    else is of the point that stands. `reason` is None until the last state.
+    else is of the point that stands. `reason` is None until the last state of a start,
+    `start` counts starts from 0, and `error` says what made a start collapse.
     """
 
     params: Any
@@ -58,6 +59,8 @@ class State(NamedTuple):
     projected_gain: float
     seconds: float
     reason: Reason | None
+    start: int = 0
+    error: str | None = None
 
 
 class History:

@@ -10,8 +10,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from typing import Any
 
-__all__ = ["Aitken", "rounding"]
+import numpy as np
+
+from latentem.engine.trees import leaves
+
+__all__ = ["Aitken", "growing", "rounding"]
 
 EPS = 2.220446049250313e-16
 #: A fall of the objective by this many units of its rounding is not held against EM.
@@ -20,11 +25,30 @@ SLACK = 1e3
 RISING = 0.02
 #: A gain of fewer units of rounding is none.
 NOTHING = 4.0
+#: A ratio of gains of fewer units of rounding is a ratio of noise.
+RESOLVED = 32.0
+
+#: Steps that grow by less than this factor a map leave no saddle in reasonable time.
+GROWTH = 1.01
 
 
 def rounding(objective: float, weight: float) -> float:
     """One unit of rounding of an objective summed over `weight` rows."""
-    return EPS * max(abs(objective), weight, 1.0)
+    return EPS * max(abs(objective), weight)
+
+
+def growing(before: Any, last: Any, new: Any) -> bool:
+    """Whether some group of parameters moved further in the last map than in the one before.
+
+    Near a maximum steps shrink. Near a saddle they grow while gains, which go with
+    their square, are still lost in rounding. Steps within rounding are none.
+    """
+    for (_, a), (_, b), (_, c) in zip(leaves(before), leaves(last), leaves(new), strict=True):
+        step = np.abs(np.subtract(c, b)).max(initial=0.0)
+        earlier = np.abs(np.subtract(b, a)).max(initial=0.0)
+        if step > max(GROWTH * earlier, SLACK * EPS * np.abs(c).max(initial=0.0)):
+            return True
+    return False
 
 
 class Aitken:
@@ -62,7 +86,7 @@ class Aitken:
         if len(self.gains) < 3:
             return None
         first, second, third = self.gains
-        if first <= 0 or second <= 0 or third < -SLACK * self._unit:
+        if min(first, second) <= RESOLVED * self._unit or third < -SLACK * self._unit:
             return None
         return second / first, third / second
 

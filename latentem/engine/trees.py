@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Statistic", "add", "allfinite", "leaves", "rebuild", "scale", "zip_leaves"]
+__all__ = ["Statistic", "add", "allfinite", "check", "leaves", "rebuild", "scale", "zip_leaves"]
 
 _LEAVES = (np.ndarray, float, int, np.floating, np.integer)
 
@@ -42,6 +42,15 @@ def _unknown(node: Any) -> TypeError:
         f"a tree holds NamedTuples, tuples, numpy arrays, floats, None or Statistic nodes, "
         f"but found {type(node).__name__}; make it one of these (a list becomes an array)"
     )
+
+
+def check(tree: Any) -> None:
+    """TypeError for a tree that holds anything else than a tree may."""
+    if isinstance(tree, tuple):
+        for child in tree:
+            check(child)
+    elif tree is not None and not isinstance(tree, (*_LEAVES, Statistic)):
+        raise _unknown(tree)
 
 
 def add(a: Any, b: Any) -> Any:

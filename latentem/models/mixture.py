@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +37,8 @@ Array = np.ndarray
 BLOCK_FLOATS = 2**18
 BLOCK_ROWS = (4000, 16000)
 POSTERIOR_FLOATS = 2**20
+#: Components that differ by fewer nats a row than this are the same.
+SAME = 1e-3
 
 
 class MixtureParams(NamedTuple):
@@ -116,10 +119,50 @@ class Mixture(LatentModel):
             least, most = BLOCK_ROWS
             size = BLOCK_FLOATS // self.family.scratch(np.shape(data.x)[1])
             size = min(max(size, least), most, max(POSTERIOR_FLOATS // self.n_components, 64))
+        self._check(data)
         cut = [data[begin:end] for begin, end in bounds(len(data), size)]
         return [replace(rows, encoded=self.family.encode(rows.x)) for rows in cut]
 
+    def _check(self, data: Rows) -> None:
+        """ValueError, with a sentence, for rows, weights or labels that cannot be."""
+        x, weights, labels = data.x, data.weights, data.labels
+        if not (
+            getattr(self.family, "missing_cells", False)
+            or np.isfinite(np.sum(x))
+            or np.all(np.isfinite(x))
+        ):
+            row, column = np.argwhere(~np.isfinite(x))[0]
+            raise ValueError(
+                f"x[{row}, {column}] is {x[row, column]}: {type(self.family).__name__} needs "
+                "finite numbers. Drop that row, or fill the cell"
+            )
+        self.family.check(x)
+        for values, name in ((weights, "weights"), (labels, "labels")):
+            if values is not None and np.shape(values) != (len(x),):
+                raise ValueError(
+                    f"{name} must have one value per row, shape ({len(x)},), got {np.shape(values)}"
+                )
+        if weights is not None and not (np.all(weights >= 0) and np.all(weights < np.inf)):
+            raise ValueError("weights must be finite numbers >= 0")
+        if labels is not None:
+            whole = np.issubdtype(labels.dtype, np.integer)
+            if not whole or labels.min() < -1 or labels.max() >= self.n_components:
+                raise ValueError(
+                    f"labels must be integers: a component, 0..{self.n_components - 1}, or -1 "
+                    "where it is not known"
+                )
+
     def initialize(self, blocks: Sequence[Rows], rng: np.random.Generator) -> MixtureParams:
+        fixed = ["weights"] * ("weights" in self.fixed) + list(self.family.fixed)
+        if fixed:
+            raise ValueError(
+                f"{', '.join(fixed)} are fixed at their starting values, so these must be given: "
+                "pass parameters as start"
+            )
+        return self.guess(blocks, rng)
+
+    def guess(self, blocks: Sequence[Rows], rng: np.random.Generator) -> MixtureParams:
+        """Parameters as `init_params` says, those of fixed groups included."""
         rows = np.concatenate([block.x for block in blocks])
         x = self.family.encode(rows)
         weights = np.concatenate([_weights(block) for block in blocks])
@@ -204,11 +247,39 @@ class Mixture(LatentModel):
             "parameters"
             for k in np.flatnonzero(statistics.counts <= 1e-12 * total)
         )
-        return Diagnosis(found.degenerate, found.notes + empty)
+        same = coincident(self.family, params.family, statistics.family, statistics.counts)
+        return Diagnosis(found.degenerate, found.notes + empty, found.not_identified + same)
 
     def sample(self, params: MixtureParams, n: int, rng: np.random.Generator) -> Array:
         components = rng.choice(self.n_components, size=n, p=params.weights / params.weights.sum())
         return self.family.sample(params.family, components, rng)
+
+
+def coincident(family: Family, params: Any, statistics: Any, counts: Array) -> tuple[str, ...]:
+    """Sentences about components that are one and the same, as on a saddle EM cannot leave.
+
+    Two components coincide when exchanging their parameters costs the rows of both next
+    to nothing of their expected log-likelihood.
+    """
+    groups: list[set[int]] = []
+    try:
+        now = family.expected_loglik(params, statistics)
+        for i, j in combinations(np.flatnonzero(counts > 0).tolist(), 2):
+            order = np.arange(len(counts))
+            order[[i, j]] = j, i
+            loss = now - family.expected_loglik(family.relabel(params, order), statistics)
+            if loss <= SAME * (counts[i] + counts[j]):
+                near = [group for group in groups if group & {i, j}]
+                groups = [group for group in groups if group not in near]
+                groups.append({i, j}.union(*near))
+    except (NotImplementedError, np.linalg.LinAlgError):
+        return ()
+    return tuple(
+        f"components {', '.join(map(str, sorted(group)[:-1]))} and {max(group)} coincide: EM may "
+        "have ended on a saddle that it cannot leave, or there are too many components. Use "
+        "another start, or fewer"
+        for group in groups
+    )
 
 
 def _weights(block: Rows) -> Array:

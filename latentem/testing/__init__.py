@@ -148,7 +148,7 @@ def check_family(
     model = Mixture(family, n_components)
     rows = run(_name(family), [("rows", lambda: check_rows(family, data))])
     if start is None:
-        start = model.initialize(list(model.blocks(data, None)), rng)
+        start = model.guess(list(model.blocks(data, None)), rng)
     own = run(_name(family), family_checks(family, data, start.family, rng, grid, n_components))
     mixture = check_model(
         model, data, start=start, rng=rng, n_maps=n_maps, n_simulated=n_simulated,

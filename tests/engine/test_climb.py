@@ -10,6 +10,7 @@ import pytest
 
 from latentem import EM, Accelerator, CollapsedError, ConvergenceWarning, Expectation, Reason
 from latentem.engine.constraints import Fixed
+from latentem.engine.stopping import Aitken, rounding
 from tests.contract.sketches.two_poisson import Params as TwoParams
 from tests.contract.sketches.two_poisson import TwoPoisson
 from tests.engine.scripted import DATA, Params, Scripted, singular
@@ -380,3 +381,34 @@ def test_nan_rejects_a_proposal():
     result = EM(tol=1e-6, accelerate="squarem", n_jobs=1).run(Spoiled(), DEATHS, start=SLOW)
     assert result.converged
     assert np.isfinite(result.history["objective"]).all()
+
+
+def test_a_saddle_is_left_although_the_gains_are_lost_in_rounding():
+    # x grows by a half in each map; the objective 1e6 - (1 - x^2)^2 gains 1e-16 of it at first.
+    model = Scripted(
+        loglik=lambda x: 1e6 - (1 - min(abs(x), 1.0) ** 2) ** 2,
+        step=lambda x: min(1.5 * x, 1.0),
+        start=1e-9,
+    )
+    result = EM(accelerate=None).run(model, DATA)
+    assert result.params.x == 1.0
+    assert result.converged
+
+
+def test_ratios_of_gains_that_are_rounding_are_no_rate():
+    unit = rounding(-4e4, 1e4)
+    tail = Aitken()
+    for gain in (9 * unit, 8 * unit, 7 * unit, 6 * unit):
+        tail.add(gain, unit)
+    assert np.isnan(tail.rate)
+    assert not tail.within(1e-3)
+
+
+def test_no_repair_map_goes_beyond_max_iter():
+    log = []
+    result = EM(accelerate=lambda: Leap(1.2, log), n_jobs=1, max_iter=1, tol=0).run(
+        Scripted(), DATA
+    )
+    assert log == [False]
+    assert result.n_iter == 1
+    assert result.params.x == 0.5

@@ -15,6 +15,7 @@ from latentem import (
     CollapsedError,
     DegenerateComponentWarning,
     Diagnosis,
+    Expectation,
     Reason,
     SerialBackend,
     ThreadBackend,
@@ -345,3 +346,62 @@ def test_without_tqdm_progress_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     with pytest.raises(ImportError, match=r"pip install 'latentem\[progress\]'"):
         EM(**PLAIN, progress=True).run(Scripted(), DATA)
+
+
+def test_a_callback_stops_the_starts_that_have_not_begun():
+    seen = []
+
+    def second(state):
+        seen.append(state.start)
+        return state.start == 1 and state.n_iter == 2
+
+    result = EM(n_init=5, callbacks=[second]).run(Scripted(), DATA)
+    assert set(seen) == {0, 1}
+    assert [start.reason for start in result.starts] == [Reason.CONVERGED, Reason.CALLBACK]
+
+
+def test_iterate_obeys_callbacks_too():
+    states = list(EM(callbacks=[lambda state: state.n_iter == 3]).iterate(Scripted(), DATA))
+    assert states[-1].reason is Reason.CALLBACK
+    assert states[-1].n_iter == 3
+
+
+@pytest.mark.parametrize("callbacks", [None, print, [1]])
+def test_callbacks_are_a_list_of_functions(callbacks):
+    with pytest.raises(ValueError, match="callbacks must be a list of functions"):
+        EM(callbacks=callbacks)
+
+
+def test_a_start_that_cannot_be_made_is_one_that_collapsed():
+    begins = iter([1.0, "singular", 2.0])
+
+    def start(blocks, rng):
+        value = next(begins)
+        if value == "singular":
+            raise np.linalg.LinAlgError("a covariance is not positive definite")
+        return Params(value)
+
+    result = EM(n_init=3).run(Scripted(), DATA, start=start)
+    assert [start.reason for start in result.starts] == [
+        Reason.CONVERGED,
+        Reason.COLLAPSED,
+        Reason.CONVERGED,
+    ]
+    assert "at the start, a covariance is not positive definite" in result.starts[1].error
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (lambda x: Expectation([x], 0.0, 1.0), "found list"),
+        (lambda x: Expectation((x,), np.zeros(1), 1.0), r"loglik as one number.*shape \(1,\)"),
+        (lambda x: None, "must return an Expectation, got NoneType"),
+    ],
+)
+def test_what_an_e_step_returns_is_checked(answer, sentence):
+    class Wrong(Scripted):
+        def e_step(self, params, block):
+            return answer(params.x)
+
+    with pytest.raises(TypeError, match=sentence):
+        EM().run(Wrong(), DATA)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import poisson
 
-from latentem import EM, Rows, SerialBackend
+from latentem import EM, NotIdentifiedWarning, Rows, SerialBackend
 from latentem.families import Gaussian, Poisson, PoissonParams
 from latentem.models import Mixture, MixtureParams
 from latentem.testing import check_model
@@ -150,3 +150,79 @@ def test_one_dimensional_rows_are_refused_with_the_fix(x):
     bad = Mixture(Poisson(), 2, init_params="best")
     with pytest.raises(ValueError, match=r"init_params must be one of .* got 'best'"):
         bad.initialize(bad.blocks(x), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
+def test_components_that_coincide_are_named(kind, rng):
+    x = rng.standard_normal((400, 2))
+    x[:200] += 4.0
+    shares = np.full((3, 400), 0.25)
+    shares[2, :200], shares[:2, :200], shares[2, 200:], shares[:2, 200:] = 0.0, 0.5, 1.0, 0.0
+    model = Mixture(Gaussian(kind), 3)
+    start = model.from_responsibilities(x, shares, rng)
+    with pytest.warns(NotIdentifiedWarning, match="^components 0 and 1 coincide: EM may"):
+        result = EM().run(model, x, start=start)
+    assert any("components 0 and 1 coincide" in note for note in result.notes)
+
+
+def test_components_with_one_mean_and_other_shapes_do_not_coincide(rng):
+    x = rng.standard_normal((1000, 2)) * [3.0, 0.5]
+    x[:500] = x[:500, ::-1]
+    result = EM().run(Mixture(Gaussian("full"), 2), x, rng=0)
+    assert abs(result.params.family.means[0] - result.params.family.means[1]).max() < 0.5
+    assert result.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ((np.array([[1.0], [-2.0]]),), r"counts.*X\[1, 0\] is -2"),
+        ((np.array([[1.0], [np.nan]]),), r"x\[1, 0\] is nan: Poisson needs finite numbers"),
+        ((np.ones((2, 1)), np.array([1.0, -1.0])), "weights must be finite numbers >= 0"),
+        ((np.ones((2, 1)), np.array([1.0, np.nan])), "weights must be finite numbers >= 0"),
+        ((np.ones((2, 1)), np.ones(3)), r"weights must have one value per row, shape \(2,\)"),
+        ((np.ones((2, 1)), None, np.array([0, 2])), r"labels must be integers.*0\.\.1, or -1"),
+        ((np.ones((2, 1)), None, np.array([0.0, 1.0])), "labels must be integers"),
+    ],
+)
+def test_data_that_cannot_be_are_refused_with_a_sentence(data, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        EM().run(Mixture(Poisson(), 2), data, start=START)
+
+
+@pytest.mark.parametrize(
+    ("model", "what"),
+    [
+        (Mixture(Poisson(), 2, fixed=("weights",)), "weights are fixed"),
+        (Mixture(Gaussian(fixed=("means",)), 2), "means are fixed"),
+    ],
+)
+def test_fixed_groups_need_a_start(model, what, x):
+    with pytest.raises(ValueError, match=f"{what} .* must be given: pass parameters as start"):
+        EM().run(model, x)
+
+
+class Pairs(Poisson):
+    """Counts whose encoding is no array."""
+
+    def encode(self, rows):
+        return {"head": rows[:, :1], "tail": rows[:, 1:]}
+
+    def points(self, x):
+        return np.hstack([x["head"], x["tail"]])
+
+    def log_density(self, prepared, x):
+        return super().log_density(prepared, self.points(x))
+
+    def statistics(self, prepared, x, weights, shared=None):
+        return super().statistics(prepared, self.points(x), weights)
+
+    def initialize(self, x, weights, rng):
+        return super().initialize(self.points(x), weights, rng)
+
+
+def test_an_encoding_may_be_of_any_type(rng):
+    data = rng.poisson(np.where(rng.random((40_000, 1)) < 0.5, 2.0, 9.0), (40_000, 2)) * 1.0
+    plain = EM().run(Mixture(Poisson(), 2), data, rng=1)
+    other = EM().run(Mixture(Pairs(), 2), data, rng=1)
+    assert other.objective == plain.objective
