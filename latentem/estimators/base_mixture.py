@@ -166,7 +166,7 @@ class BaseMixture(DensityMixin, BaseEstimator):
 
         def start(blocks: Sequence[Rows], rng: np.random.Generator) -> MixtureParams:
             if shares is None:
-                made = model.initialize(blocks, rng)
+                made = model.guess(blocks, rng)
             else:
                 weighted = shares.T if weights is None else shares.T * weights
                 made = model.from_responsibilities(model.family.encode(X), weighted, rng)
