@@ -47,6 +47,8 @@ class Family(ABC):
     additive: bool = True
     #: As in `LatentModel`: False where ``maximize`` only comes near the maximum.
     monotone: bool = True
+    #: Whether rows may have NaN cells, which were not seen and contribute nothing.
+    missing_cells: bool = False
     #: Names of parameter groups that keep their starting values.
     fixed: tuple[str, ...] = ()
 

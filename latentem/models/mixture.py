@@ -126,11 +126,7 @@ class Mixture(LatentModel):
     def _check(self, data: Rows) -> None:
         """ValueError, with a sentence, for rows, weights or labels that cannot be."""
         x, weights, labels = data.x, data.weights, data.labels
-        if not (
-            getattr(self.family, "missing_cells", False)
-            or np.isfinite(np.sum(x))
-            or np.all(np.isfinite(x))
-        ):
+        if not (self.family.missing_cells or np.isfinite(np.sum(x)) or np.all(np.isfinite(x))):
             row, column = np.argwhere(~np.isfinite(x))[0]
             raise ValueError(
                 f"x[{row}, {column}] is {x[row, column]}: {type(self.family).__name__} needs "
