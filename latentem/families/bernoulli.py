@@ -1,0 +1,142 @@
+r"""Bernoulli components: yes or no in each column, columns independent.
+
+.. math:: \log f_k(x) = \sum_j [ x_j \log p_{kj} + (1 - x_j) \log(1 - p_{kj}) ]
+
+over the columns seen in the row. Statistics: :math:`s_{kj} = \sum_i r_{ik} x_{ij}` and
+:math:`n_{kj} = \sum_i r_{ik} (1 - x_{ij})` over the rows that show column j; M-step:
+:math:`p_{kj} = s_{kj} / (s_{kj} + n_{kj})`.
+
+How it is computed: a row is encoded as its ones and its zeros, a missing cell as
+neither, so that log densities and statistics are one matrix product each. Both sums
+are kept, because a probability of exactly 0 or 1 would not survive a difference.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import xlog1py, xlogy
+
+from latentem.engine.constraints import Bounded, Fixed
+from latentem.engine.family import Family
+from latentem.families.cells import filled, refuse
+
+__all__ = ["Bernoulli", "BernoulliParams"]
+
+Array = np.ndarray
+
+
+class BernoulliParams(NamedTuple):
+    """Probabilities of a 1, (K, d)."""
+
+    probs: Any
+
+
+class Answers(NamedTuple):
+    """Expected ones and zeros of each component and column, (K, 2 d)."""
+
+    counts: Array
+
+
+class Prepared(NamedTuple):
+    logs: Array  # (K, 2 d): log p, log(1 - p); 0 in place of -inf
+    impossible: Array | None  # (K, 2 d): 1 where the logarithm is -inf; None if nowhere
+
+
+class Bernoulli(Family):
+    """Bernoulli family for columns of 0 and 1, independent within a component.
+
+    A mixture of it is the latent class model of yes-or-no answers. NaN marks a missing
+    cell, which tells nothing.
+
+    Parameters
+    ----------
+    fixed : tuple of {"probs"}
+        Groups that keep their starting values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latentem import EM, families, models
+    >>> X = np.array([[1.0, 1.0, 0.0]] * 6 + [[0.0, 0.0, 1.0]] * 3 + [[1.0, np.nan, 0.0]])
+    >>> result = EM().run(models.Mixture(families.Bernoulli(), 2), X, rng=0)
+    >>> result.params.family.probs[np.argsort(result.params.weights)].round(2).tolist()
+    [[0.0, 0.0, 1.0], [1.0, 1.0, 0.0]]
+    """
+
+    missing_cells = True
+
+    def __init__(self, fixed: tuple[str, ...] = ()):
+        if set(fixed) - {"probs"}:
+            raise ValueError(f"fixed knows 'probs', got {sorted(set(fixed) - {'probs'})}")
+        self.fixed = tuple(fixed)
+
+    def __repr__(self) -> str:
+        return "Bernoulli()"
+
+    def check(self, X: Array) -> None:
+        X = np.asarray(X, dtype=float)
+        refuse(X, (X == 0) | (X == 1), "Bernoulli data are 0 or 1")
+
+    def encode(self, rows: Array) -> Array:
+        """Ones and zeros of each row, (m, 2 d); a missing cell is neither."""
+        rows = np.asarray(rows, dtype=float)
+        return np.hstack([rows == 1, rows == 0]).astype(float)
+
+    def points(self, x: Array) -> Array:
+        ones, zeros = np.hsplit(x, 2)
+        return filled(ones, ones + zeros)
+
+    def scratch(self, n_features: int) -> int:
+        return 2 * n_features
+
+    def constraints(self) -> BernoulliParams:
+        return BernoulliParams(Fixed() if self.fixed else Bounded(0.0, 1.0))
+
+    def prepare(self, params: BernoulliParams) -> Prepared:
+        chances = np.hstack([params.probs, 1.0 - params.probs])
+        impossible = chances <= 0
+        logs = np.hstack([np.log(np.where(params.probs > 0, params.probs, 1.0)),
+                          np.log1p(-np.where(params.probs < 1, params.probs, 0.0))])  # fmt: skip
+        return Prepared(logs, impossible.astype(float) if impossible.any() else None)
+
+    def log_density(self, prepared: Prepared, x: Array) -> Array:
+        out = prepared.logs @ x.T
+        if prepared.impossible is not None:
+            out[prepared.impossible @ x.T > 0] = -np.inf
+        return out
+
+    def statistics(
+        self, prepared: Prepared, x: Array, weights: Array, shared: None = None
+    ) -> Answers:
+        return Answers(weights @ x)
+
+    def maximize(self, statistics: Answers, params: BernoulliParams) -> BernoulliParams:
+        if self.fixed:
+            return params
+        ones, zeros = np.hsplit(statistics.counts, 2)
+        seen = ones + zeros
+        return BernoulliParams(np.where(seen > 0, ones / np.where(seen > 0, seen, 1), params.probs))
+
+    def initialize(self, x: Array, weights: Array, rng: np.random.Generator) -> BernoulliParams:
+        """Shares of ones, each with one more row like the whole, so that none is 0 or 1."""
+        ones, zeros = np.hsplit(weights @ x, 2)
+        seen, row = ones + zeros, weights.sum() / len(x) or 1.0
+        overall = (ones.sum(axis=0) + 0.5 * row) / (seen.sum(axis=0) + row)
+        probs = (ones + row * overall) / (seen + row)
+        if not seen.all():  # where nothing was seen, no two components the same
+            probs = np.where(seen > 0, probs, 0.5 * (overall + rng.random(seen.shape)))
+        return BernoulliParams(probs)
+
+    def expected_loglik(self, params: BernoulliParams, statistics: Answers) -> float:
+        ones, zeros = np.hsplit(statistics.counts, 2)
+        return float((xlogy(ones, params.probs) + xlog1py(zeros, -params.probs)).sum())
+
+    def moments(self, params: BernoulliParams) -> tuple[Array, Array]:
+        """Means and variances of each component, (K, d) each."""
+        return params.probs, params.probs * (1 - params.probs)
+
+    def sample(self, params: BernoulliParams, components: Array, rng: np.random.Generator) -> Array:
+        chances = params.probs[components]
+        return (rng.random(chances.shape) < chances).astype(float)
