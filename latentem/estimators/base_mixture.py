@@ -19,10 +19,10 @@ from latentem.engine.result import EMResult
 from latentem.estimators.settings import em_settings, generator
 from latentem.estimators.starting import family_like
 from latentem.estimators.validation import (
+    Table,
     check_responsibilities,
-    check_rows,
     check_start_weights,
-    check_weights,
+    check_table,
     distinct_rows,
 )
 from latentem.models.mixture import Mixture, MixtureParams
@@ -31,6 +31,8 @@ from latentem.models.starts import InitParams
 __all__ = ["BaseMixture"]
 
 Array = np.ndarray
+#: Of a model, its prepared parameters and a block: an array with one entry per row.
+RowFunction = Callable[[Mixture, Any, Rows], Array]
 
 
 class BaseMixture(DensityMixin, BaseEstimator):
@@ -72,8 +74,13 @@ class BaseMixture(DensityMixin, BaseEstimator):
         weights, family = self._params()
         return MixtureParams(check_start_weights(weights, np.size(weights), "weights_"), family)
 
-    def _model(self) -> Mixture:
-        return Mixture(self._family(), self.n_components, self.init_params)
+    def _model(self, family: Family | None = None) -> Mixture:
+        family = self._family() if family is None else family
+        return Mixture(family, self.n_components, self.init_params)
+
+    def _fitted_family(self) -> Family:
+        """The family that the fitted attributes belong to."""
+        return self._family()
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> BaseMixture:
         """Fit by expectation-maximisation.
@@ -83,7 +90,8 @@ class BaseMixture(DensityMixin, BaseEstimator):
         X : array-like or frame (n_samples, n_features)
         y : ignored
         sample_weight : (n_samples,) array-like, optional
-            Frequency-type weights: 0 is an absent row, 2 is the row twice.
+            Frequency-type weights: 0 is an absent row, which may hold anything, and 2 is
+            the row twice.
 
         Returns
         -------
@@ -105,16 +113,15 @@ class BaseMixture(DensityMixin, BaseEstimator):
     def _fit(self, X: Any, sample_weight: Any) -> BaseMixture:
         settings = em_settings(self)
         model = self._model()
-        X = check_rows(self, X, reset=True)
-        weights = check_weights(sample_weight, len(X))
+        table = check_table(self, X, sample_weight, reset=True, family=model.family)
+        X, weights, kept = table.x, table.weights, table.kept
+        if table.family is not model.family:  # it learned something from the data
+            model = self._model(table.family)
         given_shares = self.responsibilities_init
         if given_shares is not None:
-            given_shares = check_responsibilities(given_shares, len(X), self.n_components)
-        if weights is not None and not np.all(weights > 0):  # an absent row is absent
-            present = weights > 0
-            X, weights = X[present], weights[present]
-            given_shares = None if given_shares is None else given_shares[present]
-        model.family.check(X)
+            n = len(X) if kept is None else len(kept)
+            given_shares = check_responsibilities(given_shares, n, self.n_components)
+            given_shares = given_shares if kept is None else given_shares[kept]
         self._check_enough(X)
         self._warn_of_columns(X)
         start = self._start(model, X, weights, given_shares)
@@ -122,7 +129,7 @@ class BaseMixture(DensityMixin, BaseEstimator):
             model, Rows(X, weights), start=start, rng=generator(self.random_state)
         )
         self._take(result.params)
-        self.model_ = model
+        self.model_ = model  # with the family that `_fitted_family` may want
         self.result_ = result
         self.loglik_ = result.loglik
         self.lower_bound_ = result.loglik / result.weight
@@ -190,7 +197,7 @@ class BaseMixture(DensityMixin, BaseEstimator):
             raise NotFittedError(
                 f"{type(self).__name__} has weights_ but not all of its parameters: {error}"
             ) from None
-        model = Mixture(self._family(), len(params.weights), self.init_params)
+        model = Mixture(self._fitted_family(), len(params.weights), self.init_params)
         return model, params
 
     def em_problem(
@@ -203,17 +210,36 @@ class BaseMixture(DensityMixin, BaseEstimator):
         if lengths is not None:
             raise ValueError("lengths cut sequences; a mixture has independent rows, leave it out")
         model, params = self._ready()
-        X = check_rows(self, X, reset=False)
-        self._check_width(X, params)
-        model.family.check(X)
-        return model, params, Rows(X, check_weights(sample_weight, len(X)))
+        table = self._table(model, params, X, sample_weight)
+        return model, params, Rows(table.x, table.weights)
 
-    def _map(self, X: Any, function: Callable[[Mixture, Any, Rows], Any]) -> list[Any]:
-        """`function(model, prepared, block)` for each block of X, in order."""
+    def _table(
+        self,
+        model: Mixture,
+        params: MixtureParams,
+        X: Any,
+        sample_weight: Any = None,
+        drop_unseen: bool = True,
+    ) -> Table:
+        """X checked against the fit."""
+        return check_table(
+            self,
+            X,
+            sample_weight,
+            width=self._width(params),
+            family=model.family,
+            drop_unseen=drop_unseen,
+        )
+
+    def _rows(self, X: Any, function: RowFunction) -> Array:
+        """`function(model, prepared, block)` for each block of X, in order, as one array."""
         model, params = self._ready()
-        X = check_rows(self, X, reset=False)
-        self._check_width(X, params)
-        model.family.check(X)
+        X = self._table(model, params, X, drop_unseen=False).x
+        return np.concatenate(self._map(model, params, X, function))
+
+    def _map(
+        self, model: Mixture, params: MixtureParams, X: Array, function: RowFunction
+    ) -> list[Array]:
         with one_blas_thread(), np.errstate(all="ignore"):
             prepared = model.prepare(params)
             return list(
@@ -226,31 +252,17 @@ class BaseMixture(DensityMixin, BaseEstimator):
         """Number of columns that the parameters are for, None where they do not tell."""
         return getattr(self, "n_features_in_", None)
 
-    def _check_width(self, X: Array, params: MixtureParams) -> None:
-        width = self._width(params)
-        if width is not None and X.shape[1] != width:
-            raise ValueError(
-                f"X has {X.shape[1]} features, but {type(self).__name__} has parameters for "
-                f"{width} features"
-            )
-
     def predict_proba(self, X: Any) -> Array:
         """Posterior probability of each component, (n_samples, n_components).
 
         A row that has density zero under every component gets equal shares.
         """
-
-        def shares(model: Mixture, prepared: Any, block: Rows) -> Array:
-            posterior, row_loglik, _ = model.posterior(prepared, block)
-            posterior[:, np.isneginf(row_loglik)] = 1.0 / model.n_components
-            return posterior.T
-
-        return np.concatenate(self._map(X, shares))
+        return self._rows(X, _shares)
 
     def predict(self, X: Any) -> Array:
         """Most probable component of each row, (n_samples,) int64."""
-        parts = self._map(X, lambda m, p, b: np.argmax(m.posterior(p, b)[0], axis=0))
-        return np.concatenate(parts).astype(np.int64)
+        most = self._rows(X, lambda m, p, b: np.argmax(m.posterior(p, b)[0], axis=0))
+        return most.astype(np.int64)
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
         """Fit, and the most probable component of each row."""
@@ -258,21 +270,19 @@ class BaseMixture(DensityMixin, BaseEstimator):
 
     def score_samples(self, X: Any) -> Array:
         """Log density of each row, (n_samples,); -inf where no component reaches."""
-        return np.concatenate(self._map(X, lambda m, p, b: m.posterior(p, b)[1]))
+        return self._rows(X, lambda m, p, b: m.posterior(p, b)[1])
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Mean log density per row, weighted by `sample_weight`."""
-        rows = self.score_samples(X)
-        weights = check_weights(sample_weight, len(rows))
-        if weights is None:
-            return float(rows.mean())
-        present = weights > 0
-        return float(weights[present] @ rows[present] / weights.sum())
+        """Mean log density per row, weighted by `sample_weight`.
+
+        Rows of weight 0, and rows without an observed cell, are left out.
+        """
+        total, count = self._total(X, sample_weight)
+        return total / count
 
     def component_log_density(self, X: Any) -> Array:
         """Log density of each row under each component, (n_samples, n_components)."""
-        parts = self._map(X, lambda m, p, b: m.family.log_density(p.family, b.encoded).T)
-        return np.concatenate(parts)
+        return self._rows(X, lambda m, p, b: m.family.log_density(p.family, b.encoded).T)
 
     def n_parameters(self) -> int:
         """Number of free parameters: fixed values and redundant weights are not counted."""
@@ -284,19 +294,27 @@ class BaseMixture(DensityMixin, BaseEstimator):
             )
         return FlatSpace(model.constraints(), params).size
 
-    def _total(self, X: Any, sample_weight: Any) -> tuple[float, float]:
-        """Total log-likelihood and the sum of weights."""
-        mean = self.score(X, sample_weight=sample_weight)
-        weights = check_weights(sample_weight, len(X))
-        count = float(len(X) if weights is None else weights.sum())
-        return mean * count, count
+    def _total(
+        self, X: Any, sample_weight: Any, of: RowFunction | None = None
+    ) -> tuple[float, float]:
+        """Weighted total of a number per row, by default the log density; and the weight."""
+        model, params = self._ready()
+        table = self._table(model, params, X, sample_weight)
+        function = (lambda m, p, b: m.posterior(p, b)[1]) if of is None else of
+        rows = np.concatenate(self._map(model, params, table.x, function))
+        if table.weights is None:
+            return float(rows.sum()), float(len(rows))
+        return float(table.weights @ rows), float(table.weights.sum())
 
     def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Akaike's criterion; smaller is better."""
         return -2 * self._total(X, sample_weight)[0] + 2 * self.n_parameters()
 
     def bic(self, X: Any, sample_weight: Any = None) -> float:
-        """Bayesian criterion with n = sum of weights; smaller is better."""
+        """Bayesian criterion, smaller is better.
+
+        n is the sum of the weights of the rows that have an observed cell.
+        """
         total, count = self._total(X, sample_weight)
         return -2 * total + self.n_parameters() * float(np.log(count))
 
@@ -306,10 +324,10 @@ class BaseMixture(DensityMixin, BaseEstimator):
         ``icl = bic - 2 sum_i w_i log max_k z_ik`` with posteriors z (Biernacki,
         Celeux and Govaert 2000, doi:10.1109/34.865189).
         """
-        certainty = np.log(self.predict_proba(X).max(axis=1))
-        weights = check_weights(sample_weight, len(certainty))
-        price = certainty.sum() if weights is None else certainty @ weights
-        return self.bic(X, sample_weight) - 2 * float(price)
+        price, _ = self._total(
+            X, sample_weight, lambda m, p, b: np.log(_shares(m, p, b).max(axis=1))
+        )
+        return self.bic(X, sample_weight) - 2 * price
 
     def save(self, path: Any) -> None:
         """Write the fitted model to an ``.npz`` file, without pickle; see `latentem.load`."""
@@ -352,3 +370,10 @@ class BaseMixture(DensityMixin, BaseEstimator):
         shares = params.weights / params.weights.sum()
         components = rng.choice(model.n_components, size=n_samples, p=shares)
         return model.family.sample(params.family, components, rng), components.astype(np.int64)
+
+
+def _shares(model: Mixture, prepared: Any, block: Rows) -> Array:
+    """Posteriors (m, K); equal shares where every component has density zero."""
+    posterior, row_loglik, _ = model.posterior(prepared, block)
+    posterior[:, np.isneginf(row_loglik)] = 1.0 / model.n_components
+    return posterior.T

@@ -183,7 +183,7 @@ class GaussianMixture(BaseMixture):
 
     def _warn_of_columns(self, X: Array) -> None:
         names = getattr(self, "feature_names_in_", None)
-        for j in np.flatnonzero(X.min(axis=0) == X.max(axis=0)):
+        for j in np.flatnonzero(np.fmin.reduce(X) == np.fmax.reduce(X)):
             name = "" if names is None else f" ({names[j]!r})"
             tell(
                 f"column {j}{name} is constant: its variance is set to the floor of rounding, "

@@ -103,12 +103,16 @@ class MixtureModel(BaseMixture):
     def _family(self) -> Family:
         return self.family
 
+    def _fitted_family(self) -> Family:
+        model = getattr(self, "model_", None)
+        return self.family if model is None else model.family
+
     def _params(self) -> MixtureParams:
         return MixtureParams(np.asarray(self.weights_, dtype=float), self.family_params_)
 
     def _width(self, params: MixtureParams) -> int | None:
         """Parameters of a user's family, say of shape (K,), do not tell the number of columns."""
-        if isinstance(self.family, Gaussian | Poisson):
+        if isinstance(self._fitted_family(), Gaussian | Poisson):
             return int(np.shape(params.family[0])[1])
         return super()._width(params)
 

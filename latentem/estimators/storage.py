@@ -137,7 +137,7 @@ def save(estimator: BaseMixture, path: str | os.PathLike[str]) -> None:
         "class": kind.__name__,
         "settings": settings,
         "not_saved": not_saved,
-        "family": _family_out(estimator.family) if kind is MixtureModel else None,
+        "family": _family_out(estimator._fitted_family()) if kind is MixtureModel else None,
         "parameters": _structure(params),
         "feature_names": None if names is None else [str(name) for name in names],
         "n_features": getattr(estimator, "n_features_in_", None),

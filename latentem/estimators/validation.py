@@ -2,20 +2,109 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-__all__ = ["check_rows", "check_weights", "check_start_weights", "distinct_rows"]
+from latentem.engine.family import Family
+
+__all__ = [
+    "Table",
+    "check_responsibilities",
+    "check_shape",
+    "check_start_weights",
+    "check_table",
+    "check_weights",
+    "distinct_rows",
+]
 
 Array = np.ndarray
 #: Largest size of a value: its square must not overflow, nor sums of squares.
 LARGEST = 1e152
 
 
-def check_rows(estimator: Any, X: Any, reset: bool) -> Array:
-    """X as a finite float64 C-ordered array (n_samples, n_features).
+class Table(NamedTuple):
+    """The rows that count, of data that were checked."""
+
+    x: Array  # (n, d)
+    weights: Array | None  # (n,), all positive
+    kept: Array | None  # mask of these rows among those given; None where all are kept
+    family: Family  # with what it learned from the data at fit
+
+
+def check_table(
+    estimator: Any,
+    X: Any,
+    sample_weight: Any = None,
+    *,
+    reset: bool = False,
+    width: int | None = None,
+    family: Family,
+    drop_unseen: bool = True,
+) -> Table:
+    """The rows of X that count, as a float64 C-ordered array, with their weights.
+
+    A row of weight 0 is absent: it may hold anything. Where the family takes missing
+    cells, rows without an observed cell are absent too, unless not `drop_unseen`.
+    `reset`, as at fit, remembers the columns, and asks for values that can be squared.
+
+    Raises
+    ------
+    ValueError
+        A sentence that names the first wrong row as it was given.
+    """
+    x = _as_array(estimator, X, reset)
+    if width is not None and x.shape[1] != width:
+        raise ValueError(
+            f"X has {x.shape[1]} features, but {type(estimator).__name__} has parameters for "
+            f"{width} features"
+        )
+    weights = check_weights(sample_weight, len(x))
+    kept = None if weights is None or np.all(weights > 0) else weights > 0
+    missing = getattr(family, "missing_cells", False)
+    given = x if kept is None else np.where(kept[:, None], x, x[np.argmax(kept)])
+    _check_values(estimator, given, reset, missing)
+    if reset:
+        family = family.learn(given)
+    family.check(given)
+    if missing and drop_unseen:
+        seen = ~np.isnan(given).all(axis=1)
+        if not seen.all():
+            kept = seen if kept is None else kept & seen
+        if not seen.any():
+            raise ValueError("X has no observed cell: every cell is missing")
+    if kept is not None:
+        x, weights = x[kept], None if weights is None else weights[kept]
+    return Table(x, weights, kept, family)
+
+
+def _check_values(estimator: Any, X: Array, reset: bool, missing: bool) -> None:
+    """Refuse infinities, missing cells where the family takes none, and what overflows."""
+    if missing:
+        peak = max(np.fmax.reduce(X, axis=None), -np.fmin.reduce(X, axis=None))
+    else:
+        peak = max(X.max(), -X.min())
+    if np.isinf(peak) or (np.isnan(peak) and not missing):
+        _refuse_missing(estimator, X, missing)
+    if reset and peak > LARGEST:
+        raise ValueError(
+            f"X has values up to {peak:.3g}, whose squares overflow: rescale its columns, for "
+            "example to units in which they are near 1"
+        )
+    if reset and missing:
+        unseen = np.isnan(X).all(axis=0)
+        if unseen.any() and not unseen.all():
+            names = getattr(estimator, "feature_names_in_", None)
+            column = int(np.argmax(unseen))
+            name = f" ({names[column]!r})" if names is not None else ""
+            raise ValueError(
+                f"X has no observed cell in column {column}{name}: leave that column out"
+            )
+
+
+def _as_array(estimator: Any, X: Any, reset: bool) -> Array:
+    """X as a float64 C-ordered array (n_samples, n_features), of any values.
 
     A Series is one column; names of columns are remembered at fit and checked later.
     """
@@ -46,14 +135,6 @@ def check_rows(estimator: Any, X: Any, reset: bool) -> Array:
         if text == first:
             raise
         raise type(error)(f"{text} (X must be (n_samples, n_features), of numbers)") from None
-    peak = max(X.max(), -X.min())
-    if not np.isfinite(peak):
-        _refuse_missing(estimator, X)
-    if reset and peak > LARGEST:
-        raise ValueError(
-            f"X has values up to {peak:.3g}, whose squares overflow: rescale its columns, for "
-            "example to units in which they are near 1"
-        )
     return X
 
 
@@ -106,15 +187,16 @@ def _text(cells: Array) -> Any:
     return None
 
 
-def _refuse_missing(estimator: Any, X: Array) -> None:
-    bad = np.argwhere(~np.isfinite(X))
-    row, column = bad[0]
+def _refuse_missing(estimator: Any, X: Array, missing: bool) -> None:
+    row, column = np.argwhere(np.isinf(X) if missing else ~np.isfinite(X))[0]
     what = "NaN" if np.isnan(X[row, column]) else "infinity"
     names = getattr(estimator, "feature_names_in_", None)
     name = f" ({names[column]!r})" if names is not None else ""
+    needs = "finite numbers, or NaN for a missing cell" if missing else "finite numbers"
+    fix = "correct or drop those rows" if missing else "drop those rows, or impute them first"
     raise ValueError(
         f"Input X contains {what} in row {row}, column {column}{name}: {type(estimator).__name__} "
-        "needs finite numbers; drop those rows, or impute them first."
+        f"needs {needs}; {fix}."
     )
 
 
@@ -190,10 +272,12 @@ def check_responsibilities(value: Any, n: int, n_components: int) -> Array:
 
 
 def distinct_rows(X: Array, enough: int) -> int:
-    """Number of distinct rows, counted no further than `enough`."""
+    """Number of distinct rows, counted no further than `enough`; a missing cell is a value."""
     seen: Array = X[:0]
     for begin in range(0, len(X), 4096):
-        seen = np.unique(np.concatenate([seen, X[begin : begin + 4096]]), axis=0)
+        rows = X[begin : begin + 4096]
+        rows = np.where(np.isnan(rows), np.inf, rows)  # NaN would differ from itself
+        seen = np.unique(np.concatenate([seen, rows]), axis=0)
         if len(seen) >= enough:
             return enough
     return len(seen)
