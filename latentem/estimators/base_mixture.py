@@ -16,6 +16,7 @@ from latentem.engine.blocks import Rows
 from latentem.engine.family import Family
 from latentem.engine.flat import FlatSpace
 from latentem.engine.result import EMResult
+from latentem.engine.starts import InitParams
 from latentem.estimators.settings import em_settings, generator
 from latentem.estimators.starting import family_like
 from latentem.estimators.validation import (
@@ -26,7 +27,6 @@ from latentem.estimators.validation import (
     distinct_rows,
 )
 from latentem.models.mixture import Mixture, MixtureParams
-from latentem.models.starts import InitParams
 
 __all__ = ["BaseMixture"]
 

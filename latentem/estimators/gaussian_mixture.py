@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from latentem.engine.moments import Scatter
+from latentem.engine.starts import InitParams
 from latentem.engine.warnings import NotIdentifiedWarning, tell
 from latentem.estimators.base_mixture import BaseMixture
 from latentem.estimators.validation import check_shape, check_start_weights
@@ -15,7 +16,6 @@ from latentem.families.conditioning import condition, marginal
 from latentem.families.covariance import KINDS
 from latentem.families.gaussian import Gaussian, GaussianParams
 from latentem.models.mixture import Mixture, MixtureParams
-from latentem.models.starts import InitParams
 
 __all__ = ["GaussianMixture"]
 

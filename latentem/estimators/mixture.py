@@ -8,13 +8,13 @@ from typing import Any, Literal
 import numpy as np
 
 from latentem.engine.family import Family
+from latentem.engine.starts import InitParams
 from latentem.estimators.base_mixture import BaseMixture
 from latentem.estimators.starting import family_like
 from latentem.estimators.validation import check_start_weights
 from latentem.families.gaussian import Gaussian
 from latentem.families.poisson import Poisson
 from latentem.models.mixture import Mixture, MixtureParams
-from latentem.models.starts import InitParams
 
 __all__ = ["BaseMixture", "MixtureModel"]
 

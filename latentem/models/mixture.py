@@ -25,8 +25,8 @@ from latentem.engine.blocks import Rows, bounds
 from latentem.engine.constraints import Fixed, Simplex
 from latentem.engine.family import Family
 from latentem.engine.model import Diagnosis, Expectation, LatentModel
+from latentem.engine.starts import InitParams, responsibilities
 from latentem.kernels.posterior import normalise
-from latentem.models.starts import InitParams, responsibilities
 
 __all__ = ["Mixture", "MixtureParams"]
 
