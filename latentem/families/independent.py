@@ -80,7 +80,7 @@ class Independent(Family):
         self.additive = all(part.family.additive for part in self.parts)
         self.monotone = all(part.family.monotone for part in self.parts)
         self.missing_cells = all(
-            getattr(part.family, "missing_cells", False) for part in self.parts
+            part.family.missing_cells for part in self.parts
         )
 
     def __repr__(self) -> str:
