@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
@@ -18,7 +18,7 @@ from latentem.engine.flat import FlatSpace
 from latentem.engine.result import EMResult
 from latentem.engine.starts import InitParams
 from latentem.estimators.settings import em_settings, generator
-from latentem.estimators.starting import family_like
+from latentem.estimators.starting import family_like, weights_under
 from latentem.estimators.validation import (
     Table,
     check_responsibilities,
@@ -42,7 +42,11 @@ class BaseMixture(DensityMixin, BaseEstimator):
     parameters (`_params`, `_take`) and which starting values it was given.
     """
 
+    #: Groups of parameters that the argument `fixed` may name.
+    _GROUPS: ClassVar[tuple[str, ...]] = ("weights",)
+
     n_components: int
+    fixed: Sequence[str]
     init_params: InitParams
     weights_init: Any
     responsibilities_init: Any
@@ -74,9 +78,21 @@ class BaseMixture(DensityMixin, BaseEstimator):
         weights, family = self._params()
         return MixtureParams(check_start_weights(weights, np.size(weights), "weights_"), family)
 
-    def _model(self, family: Family | None = None) -> Mixture:
-        family = self._family() if family is None else family
-        return Mixture(family, self.n_components, self.init_params)
+    def _model(self, family: Family | None = None, n_components: int | None = None) -> Mixture:
+        return Mixture(
+            self._family() if family is None else family,
+            self.n_components if n_components is None else n_components,
+            self.init_params,
+            fixed=tuple(group for group in self._fixed_groups() if group == "weights"),
+        )
+
+    def _fixed_groups(self) -> tuple[str, ...]:
+        """The argument `fixed`, checked."""
+        fixed, known = self.fixed, self._GROUPS
+        names = isinstance(fixed, list | tuple) and all(isinstance(name, str) for name in fixed)
+        if not names or set(fixed) - set(known):
+            raise ValueError(f"fixed must be a tuple of names from {known}, got {fixed!r}")
+        return tuple(fixed)
 
     def _fitted_family(self) -> Family:
         """The family that the fitted attributes belong to."""
@@ -166,7 +182,12 @@ class BaseMixture(DensityMixin, BaseEstimator):
                 raise ValueError(f"warm_start=True cannot go on from here: {error}") from None
             what = "the last fit, from which warm_start=True goes on,"
             return MixtureParams(last.weights, family_like(model, X, last.family, what))
-        given = self._given(model, X)
+        given, data = self._given(model, X), Rows(X, weights)
+        self._refuse_fixed(model, given)
+        if shares is None:
+            completed = self._completed(model, given, data)
+            if completed is not None:
+                return completed
         family_given = (None,) if given.family is None else tuple(given.family)
         if given.weights is not None and all(value is not None for value in family_given):
             return given
@@ -185,6 +206,34 @@ class BaseMixture(DensityMixin, BaseEstimator):
 
         return start
 
+    def _completed(self, model: Mixture, given: MixtureParams, data: Rows) -> MixtureParams | None:
+        """The start that the given values lead to, None where they do not place the components."""
+        if given.family is None or any(value is None for value in given.family):
+            return None
+        weights = given.weights
+        if weights is None:
+            weights = weights_under(model, given.family, data)
+        return MixtureParams(weights, given.family)
+
+    def _refuse_fixed(self, model: Mixture, given: MixtureParams) -> None:
+        """Refuse groups that are fixed without a value given for them."""
+        loose = [
+            (group, self._argument(group))
+            for group in model.family.fixed
+            if given.family is None or getattr(given.family, group, group) is None
+        ]
+        if "weights" in model.fixed and given.weights is None:
+            loose.insert(0, ("weights", "weights_init"))
+        if loose:
+            groups, arguments = (", ".join(names) for names in zip(*loose, strict=True))
+            raise ValueError(
+                f"fixed keeps starting values, and none are given for {groups}: pass {arguments}"
+            )
+
+    def _argument(self, group: str) -> str:
+        """The constructor's argument that gives starting values of a group of the family."""
+        return "family_init"
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "weights_")
 
@@ -197,7 +246,7 @@ class BaseMixture(DensityMixin, BaseEstimator):
             raise NotFittedError(
                 f"{type(self).__name__} has weights_ but not all of its parameters: {error}"
             ) from None
-        model = Mixture(self._fitted_family(), len(params.weights), self.init_params)
+        model = self._model(self._fitted_family(), len(params.weights))
         return model, params
 
     def em_problem(

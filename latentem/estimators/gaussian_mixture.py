@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from latentem.engine.blocks import Rows
 from latentem.engine.moments import Scatter
 from latentem.engine.starts import InitParams
 from latentem.engine.warnings import NotIdentifiedWarning, tell
 from latentem.estimators.base_mixture import BaseMixture
+from latentem.estimators.starting import around_means
 from latentem.estimators.validation import check_shape, check_start_weights
 from latentem.families.conditioning import condition, marginal
 from latentem.families.covariance import KINDS
@@ -51,13 +53,16 @@ class GaussianMixture(BaseMixture):
     weights_init : (n_components,) array-like, optional
         Must sum to 1, to 1e-9.
     means_init : (n_components, n_features) array-like, optional
+        Weights and covariances that are not given are those of the rows nearest to
+        each of these means, columns standardised.
     precisions_init : array-like, optional
         Inverse covariances, in the shape of `covariance_type`.
     responsibilities_init : (n_samples, n_components) array-like, optional
         Starting posteriors; rows sum to 1.
     random_state : None, int, Generator or RandomState
     warm_start : bool
-        Start from the parameters of the last fit.
+        Go on from the parameters of the last fit. From the second fit on, starting
+        values that were given are not used.
     verbose : int
         1 prints a line per start, 2 one per E-step.
     accelerate : {"auto", "squarem"} or None
@@ -69,6 +74,10 @@ class GaussianMixture(BaseMixture):
         Show a tqdm bar.
     callbacks : sequence of callables, optional
         Each is called with every `State`; one that returns True stops the fit.
+    fixed : tuple of {"weights", "means", "covariances"}
+        Groups that keep their starting values, bit for bit. These must be given by
+        `weights_init`, `means_init` and `precisions_init`; everything else becomes
+        the maximum given the fixed values.
 
     Attributes
     ----------
@@ -111,6 +120,8 @@ class GaussianMixture(BaseMixture):
     [0.3559, 0.6441]
     """
 
+    _GROUPS = ("weights", "means", "covariances")
+
     means_: Array
     covariances_: Array
 
@@ -136,6 +147,7 @@ class GaussianMixture(BaseMixture):
         n_jobs: int | None = None,
         progress: bool = False,
         callbacks: Sequence[Callable] | None = None,
+        fixed: Sequence[str] = (),
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -156,9 +168,14 @@ class GaussianMixture(BaseMixture):
         self.n_jobs = n_jobs
         self.progress = progress
         self.callbacks = callbacks
+        self.fixed = fixed
 
     def _family(self) -> Gaussian:
-        return Gaussian(self.covariance_type, self.reg_covar)
+        fixed = tuple(group for group in self._fixed_groups() if group != "weights")
+        return Gaussian(self.covariance_type, self.reg_covar, fixed)
+
+    def _argument(self, group: str) -> str:
+        return {"means": "means_init", "covariances": "precisions_init"}[group]
 
     def _params(self) -> MixtureParams:
         weights = np.atleast_1d(np.asarray(self.weights_, dtype=float))
@@ -207,6 +224,13 @@ class GaussianMixture(BaseMixture):
             precisions = check_shape(precisions, shape, "precisions_init")
             precisions = _inverse(precisions, kind, "precisions_init")
         return MixtureParams(weights, GaussianParams(means, precisions))
+
+    def _completed(self, model: Mixture, given: MixtureParams, data: Rows) -> MixtureParams | None:
+        means, covariances = given.family
+        if means is None or covariances is not None:
+            return super()._completed(model, given, data)
+        made = around_means(model, self._family(), means, data)
+        return made if given.weights is None else made._replace(weights=given.weights)
 
     @property
     def precisions_(self) -> Array:

@@ -33,11 +33,20 @@ class MixtureModel(BaseMixture):
         As in `GaussianMixture`.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"} or callable
     weights_init : (n_components,) array-like, optional
+        Must sum to 1, to 1e-9.
     family_init : params of the family, optional
-        A NamedTuple as the family uses it, for example ``PoissonParams``.
+        A NamedTuple as the family uses it, for example ``PoissonParams``. Without
+        `weights_init`, the first weights are the mean posteriors under it.
     responsibilities_init : (n_samples, n_components) array-like, optional
-    random_state, warm_start, verbose
+    random_state, verbose
         As in scikit-learn.
+    warm_start : bool
+        Go on from the last fit. From the second fit on, starting values that were
+        given are not used.
+    fixed : tuple of {"weights"}
+        ``("weights",)`` keeps the weights at `weights_init`, which must be given.
+        Groups of the family are fixed there, for example ``Poisson(fixed=("lambdas",))``,
+        at the values of `family_init`.
 
     Attributes
     ----------
@@ -81,6 +90,7 @@ class MixtureModel(BaseMixture):
         n_jobs: int | None = None,
         progress: bool = False,
         callbacks: Sequence[Callable] | None = None,
+        fixed: Sequence[str] = (),
     ):
         self.family = family
         self.n_components = n_components
@@ -99,6 +109,7 @@ class MixtureModel(BaseMixture):
         self.n_jobs = n_jobs
         self.progress = progress
         self.callbacks = callbacks
+        self.fixed = fixed
 
     def _family(self) -> Family:
         return self.family

@@ -6,11 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from latentem.engine.backends import one_blas_thread
+from latentem.engine.blocks import Rows
 from latentem.engine.flat import FlatSpace
-from latentem.engine.trees import leaves, rebuild
-from latentem.models.mixture import Mixture
+from latentem.engine.moments import Moments
+from latentem.engine.trees import add, leaves, rebuild
+from latentem.families.covariance import along, overall, resolution
+from latentem.families.gaussian import Gaussian, GaussianParams
+from latentem.models.mixture import Mixture, MixtureParams
 
-__all__ = ["family_like"]
+__all__ = ["around_means", "family_like", "weights_under"]
 
 Array = np.ndarray
 
@@ -40,6 +45,68 @@ def family_like(model: Mixture, X: Array, params: Any, name: str) -> Any:
             f"{type(wanted).__name__} with {needs}, finite and valid"
         )
     return params
+
+
+def weights_under(model: Mixture, family: Any, data: Rows) -> Array:
+    """Mixing weights (K,) of one M-step from equal ones, for given parameters of the family."""
+    equal = np.full(model.n_components, 1.0 / model.n_components)
+    with one_blas_thread(), np.errstate(all="ignore"):
+        prepared = model.prepare(MixtureParams(equal, family))
+        parts = (model.posterior(prepared, block)[0] for block in model.blocks(data))
+        counts = sum(part.sum(axis=1) for part in parts)
+    total = np.sum(counts)
+    return counts / total if 0 < total < np.inf else equal
+
+
+def around_means(model: Mixture, family: Gaussian, means: Array, data: Rows) -> MixtureParams:
+    """Weights and covariances of the rows that lie nearest to each of given means (K, d).
+
+    Nearest in standardised columns. Covariances are taken about the given means, as an
+    M-step with fixed means does; where a mean has few rows they lean on the spread of
+    all rows, as in `Gaussian.initialize`, and a mean without rows counts as one row.
+    """
+    kind, (k, d) = family.covariance_type, means.shape
+    blocks = [
+        (family.points(block.encoded), np.ones(len(block)) if block.weights is None
+         else block.weights) for block in model.blocks(data)
+    ]  # fmt: skip
+    centre = blocks[0][0].mean(axis=0)
+    with one_blas_thread(), np.errstate(all="ignore"):
+        every = _moments(Gaussian("diag"), [(x, w[None]) for x, w in blocks], centre)
+        spread = np.maximum(overall(every)[1], resolution(every))
+        shares = [(x, _nearest(x, means / np.sqrt(spread), np.sqrt(spread)) * w) for x, w in blocks]
+        near = _moments(Gaussian(kind), shares, centre)
+    broad = {
+        "full": np.tile(np.diag(spread), (k, 1, 1)),
+        "tied": np.diag(spread),
+        "diag": np.tile(spread, (k, 1)),
+        "spherical": np.full(k, spread.mean()),
+    }[kind]
+    held = Gaussian(kind, family.reg_covar, fixed=("means",))
+    covariances = held.maximize(near, GaussianParams(means, broad)).covariances
+    if kind != "tied":
+        lean = np.where(near.weight < 2 * d + 1, (d + 1.0) / (d + 1.0 + near.weight), 0.0)
+        lean = along(lean, covariances)
+        covariances = (1 - lean) * covariances + lean * broad
+    counts = np.maximum(near.weight, near.weight.sum() / len(data))
+    return MixtureParams(counts / counts.sum(), GaussianParams(means, covariances))
+
+
+def _moments(family: Gaussian, parts: list[tuple[Array, Array]], centre: Array) -> Moments:
+    """Moments of rows with weights (K, m), added up over the parts."""
+    total = None
+    for x, weights in parts:
+        part = family.moments(x, np.ascontiguousarray(weights), centre)
+        total = part if total is None else add(total, part)
+    assert total is not None
+    return total
+
+
+def _nearest(x: Array, means: Array, scale: Array) -> Array:
+    """1 where the mean (of scaled columns) is the nearest to the row, 0 elsewhere, (K, m)."""
+    scaled = x / scale
+    distances = np.array([np.sum((scaled - mean) ** 2, axis=1) for mean in means])
+    return (np.argmin(distances, axis=0) == np.arange(len(means))[:, None]).astype(float)
 
 
 def _arrays(params: Any) -> Any:

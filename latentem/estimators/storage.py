@@ -220,6 +220,8 @@ def _settings_out(estimator: BaseMixture) -> tuple[dict[str, Any], dict[str, Arr
         value = value.item() if isinstance(value, np.generic) else value
         if value is None or isinstance(value, bool | int | str):
             plain[name] = value
+        elif name == "fixed" and isinstance(value, list | tuple):
+            plain[name] = [str(group) for group in value]
         elif isinstance(value, float):
             plain[name] = value if math.isfinite(value) else str(value)
         elif (array := _numbers(value)) is not None:
@@ -243,6 +245,9 @@ def _numbers(value: Any) -> Array | None:
 def _settings_in(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> dict[str, Any]:
     settings = _part(header, "settings", dict)
     for name, value in settings.items():
+        names = isinstance(value, list) and all(isinstance(part, str) for part in value)
+        if name == "fixed" and names:
+            continue
         if not (value is None or isinstance(value, bool | int | float | str)):
             raise ValueError(f"its setting {name!r} is not a single value")
     given = {
@@ -250,9 +255,12 @@ def _settings_in(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> dict
         for name, array in arrays.items()
         if name.startswith("settings.")
     }
-    tol = settings.get("tol")
-    numbers = {"tol": float(tol)} if isinstance(tol, str) else {}  # "inf"
-    return {**settings, **numbers, **given}
+    found = {**settings, **given}
+    if isinstance(found.get("tol"), str):  # "inf"
+        found["tol"] = float(found["tol"])
+    if isinstance(found.get("fixed"), list):
+        found["fixed"] = tuple(found["fixed"])
+    return found
 
 
 # ---------------------------------------------------------------------------------- parameters

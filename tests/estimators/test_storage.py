@@ -104,9 +104,14 @@ def test_poisson_mixture_comes_back_with_its_family(tmp_path: Path) -> None:
 
 
 def test_gaussian_family_in_a_mixture_model_keeps_its_settings(tmp_path: Path) -> None:
-    model = MixtureModel(families.Gaussian("diag", 1e-9, fixed=("means",)), 1)
+    start = families.GaussianParams(X.mean(axis=0)[None], X.var(axis=0)[None])
+    family = families.Gaussian("diag", 1e-9, fixed=("means",))
+    model = MixtureModel(family, 1, family_init=start, fixed=["weights"], weights_init=[1.0])
     save(model.fit(X), tmp_path / "m.npz")
-    family = load(tmp_path / "m.npz").family
+    again = load(tmp_path / "m.npz")
+    assert again.fixed == ("weights",)
+    assert again.n_parameters() == model.n_parameters() == 2
+    family = again.family
     assert (family.covariance_type, family.reg_covar, family.fixed) == ("diag", 1e-9, ("means",))
 
 
@@ -427,6 +432,8 @@ def test_arrays_that_do_not_fit_are_refused(path: Path, arrays: dict, match: str
         ({"class": ["GaussianMixture"]}, "does not know"),
         ({"settings": None}, "no 'settings' as latentem writes it"),
         ({"settings": {"tol": {}}}, "setting 'tol' is not a single value"),
+        ({"settings": {"tol": ["a"]}}, "setting 'tol' is not a single value"),
+        ({"settings": {"fixed": [1]}}, "setting 'fixed' is not a single value"),
         ({"settings": {"colour": 1}}, "settings that this latentem does not know"),
         ({"settings": {"covariance_type": "round"}}, "covariance_type must be one of"),
         ({"parameters": None}, "parameters are not described as latentem does"),
