@@ -313,7 +313,8 @@ class GaussianMixture(BaseMixture):
 
         Parameters
         ----------
-        columns : sequence of int or str
+        columns : int, str, sequence of these, or mask
+            A mask is one bool for each column.
 
         Returns
         -------
@@ -330,9 +331,10 @@ class GaussianMixture(BaseMixture):
 
         Parameters
         ----------
-        columns : sequence of int or str
-        values : sequence of float
-            One value for each of `columns`.
+        columns : int, str, sequence of these, or mask
+            As in `marginal`.
+        values : float or sequence of float
+            One value for each of `columns`, in their order.
 
         Returns
         -------
@@ -351,6 +353,7 @@ class GaussianMixture(BaseMixture):
         """
         _, params = self._ready()
         chosen = self._columns(columns)
+        values = [values] if np.ndim(values) == 0 else values
         values = check_shape(values, (len(chosen),), "values")
         if len(chosen) == params.family.means.shape[1]:
             raise ValueError("columns names every column: nothing is left to condition")
@@ -370,6 +373,12 @@ class GaussianMixture(BaseMixture):
         if isinstance(columns, np.ndarray) or not isinstance(columns, str | Iterable):
             columns = np.ravel(columns).tolist() if np.ndim(columns) < 2 else [columns]
         columns = [columns] if isinstance(columns, str) else list(columns)
+        if columns and all(isinstance(column, bool | np.bool_) for column in columns):  # a mask
+            if len(columns) != width:
+                raise ValueError(
+                    f"columns as a mask must have one entry per column, {width}, got {len(columns)}"
+                )
+            columns = np.flatnonzero(columns).tolist()
         places = []
         for column in columns:
             if isinstance(column, str) and column in names:

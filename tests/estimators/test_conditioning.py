@@ -123,6 +123,24 @@ def test_names_choose_columns_and_follow_them():
     np.testing.assert_allclose(by_name.means_, by_place.means_, rtol=1e-12)
 
 
+def test_one_column_and_one_value_need_no_list():
+    gm = made("full", 2, 2, 3, names=["a", "b"])
+    listed = gm.condition([0], [0.5])
+    for column, value in ((0, 0.5), (-2, 0.5), ("a", np.float64(0.5)), (np.int64(0), [0.5])):
+        np.testing.assert_array_equal(gm.condition(column, value).means_, listed.means_)
+    np.testing.assert_array_equal(gm.marginal(1).means_, gm.marginal(["b"]).means_)
+
+
+def test_a_mask_chooses_columns():
+    gm = made("full", 2, 3, 3, names=["a", "b", "c"])
+    for mask in ([True, False, True], np.array([True, False, True]), list(np.array([1, 0, 1]) > 0)):
+        kept = gm.marginal(mask)
+        assert list(kept.feature_names_in_) == ["a", "c"]
+        np.testing.assert_array_equal(kept.means_, gm.means_[:, [0, 2]])
+        rest = gm.condition(mask, [0.0, 1.0])
+        np.testing.assert_array_equal(rest.means_, gm.condition([0, 2], [0.0, 1.0]).means_)
+
+
 def test_conditioning_far_out_stays_finite():
     gm = made("full", 3, 2, 1)
     for value in (1e3, -1e6, 1e12):
