@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,29 +15,21 @@ __all__ = ["em_settings", "generator"]
 
 def em_settings(estimator: Any) -> EM:
     """The `EM` that an estimator's arguments ask for; ValueError names a wrong one."""
-    if estimator.accelerate not in ("auto", "squarem", None) and not callable(estimator.accelerate):
-        raise ValueError(
-            f"accelerate must be 'auto', 'squarem' or None, got {estimator.accelerate!r}"
-        )
-    callbacks = estimator.callbacks
-    callbacks = () if callbacks is None else callbacks
-    if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
-        raise ValueError(f"callbacks must be a list of functions of one State, got {callbacks!r}")
     if not isinstance(estimator.verbose, int | np.integer):
         raise ValueError(f"verbose must be an integer, got {estimator.verbose!r}")
-    callbacks = tuple(callbacks)
-    if estimator.verbose:
-        callbacks += (_Printer(int(estimator.verbose)),)
-    return EM(
+    settings = EM(
         tol=estimator.tol,
         max_iter=estimator.max_iter,
         accelerate=estimator.accelerate,
         stopping=estimator.stopping,
         n_init=estimator.n_init,
         n_jobs=estimator.n_jobs,
-        callbacks=callbacks,
+        callbacks=() if estimator.callbacks is None else estimator.callbacks,
         progress=bool(estimator.progress),
     )
+    if not estimator.verbose:
+        return settings
+    return replace(settings, callbacks=(*settings.callbacks, _Printer(int(estimator.verbose))))
 
 
 class _Printer:
@@ -49,7 +42,7 @@ class _Printer:
         if self.level > 1 or state.reason is not None:
             text = state.reason.sentence if state.reason else state.step
             print(  # noqa: T201 - what verbose asks for
-                f"map {state.n_iter:>5}  objective {state.objective:.6f}  "
+                f"start {state.start + 1}  map {state.n_iter:>5}  objective {state.objective:.6f}  "
                 f"{state.seconds:.2f} s  {text}"
             )
 

@@ -293,7 +293,8 @@ def test_verbose_prints_and_silence_is_silent(capsys):
     GaussianMixture(2, random_state=0, n_init=2).fit(X)
     assert capsys.readouterr().out == ""
     GaussianMixture(2, random_state=0, n_init=2, verbose=1).fit(X)
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  map")[0] for line in lines] == ["start 1", "start 2"]
     gm = GaussianMixture(2, random_state=0, verbose=2).fit(X)
     assert len(capsys.readouterr().out.splitlines()) == gm.result_.n_e_steps
 
