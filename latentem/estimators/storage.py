@@ -12,7 +12,7 @@ settings           constructor arguments that JSON can hold
 not_saved          names of those that it cannot (functions, generators); they come
                    back as their defaults
 family             for a MixtureModel: its name, whether it is latentem's own, and its
-                   own settings
+                   own settings or parts (see `family_storage`)
 parameters         the nested structure whose arrays are the members
 feature_names      names of the columns, or null
 n_features         their number
@@ -26,7 +26,7 @@ import math
 import os
 from collections import namedtuple
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -34,11 +34,11 @@ import latentem
 from latentem.engine.archive import read_archive, write_archive
 from latentem.engine.family import Family
 from latentem.engine.trees import allfinite, leaves
+from latentem.estimators.family_storage import check_family, family_in, family_out, pattern
 from latentem.estimators.gaussian_mixture import GaussianMixture
 from latentem.estimators.mixture import BaseMixture, MixtureModel
-from latentem.estimators.validation import check_shape, check_start_weights
-from latentem.families.gaussian import Gaussian, GaussianParams
-from latentem.families.poisson import Poisson, PoissonParams
+from latentem.estimators.validation import check_start_weights
+from latentem.families.gaussian import GaussianParams
 from latentem.models.mixture import MixtureParams
 
 __all__ = ["load", "save"]
@@ -55,24 +55,6 @@ FIT: dict[str, Callable[[Any], Any]] = {
     "reason_": str,
     "degenerate_": list,
     "notes_": list,
-}
-
-
-class OwnFamily(NamedTuple):
-    """How a family of latentem is written down."""
-
-    family: type[Family]
-    params: Any  # the NamedTuple class of its parameters
-    settings: tuple[str, ...]
-
-    def pattern(self) -> Any:
-        """Parameters with nothing in them, for their structure."""
-        return self.params(*[None] * len(self.params._fields))
-
-
-FAMILIES = {
-    "Gaussian": OwnFamily(Gaussian, GaussianParams, ("covariance_type", "reg_covar", "fixed")),
-    "Poisson": OwnFamily(Poisson, PoissonParams, ("fixed",)),
 }
 
 
@@ -137,7 +119,7 @@ def save(estimator: BaseMixture, path: str | os.PathLike[str]) -> None:
         "class": kind.__name__,
         "settings": settings,
         "not_saved": not_saved,
-        "family": _family_out(estimator._fitted_family()) if kind is MixtureModel else None,
+        "family": family_out(estimator._fitted_family()) if kind is MixtureModel else None,
         "parameters": _structure(params),
         "feature_names": None if names is None else [str(name) for name in names],
         "n_features": getattr(estimator, "n_features_in_", None),
@@ -321,8 +303,8 @@ def _parameters(header: Mapping[str, Any], family: Any, arrays: Mapping[str, Arr
 def _gaussian(
     header: Mapping[str, Any], arrays: Mapping[str, Array], settings: dict[str, Any]
 ) -> GaussianMixture:
-    pattern = FAMILIES["Gaussian"].pattern()
-    params = _parameters(header, pattern, arrays)
+    nothing: Any = None
+    params = _parameters(header, GaussianParams(nothing, nothing), arrays)
     _known(settings, GaussianMixture)
     covariance_type = settings.pop("covariance_type", "full")
     n_components = settings.pop("n_components", len(params.weights))
@@ -343,14 +325,14 @@ def _mixture(
     settings: dict[str, Any],
     family: Family | None,
 ) -> MixtureModel:
-    family, pattern = _family_in(_part(header, "family", dict), family)
-    params = _parameters(header, pattern, arrays)
+    family = family_in(_part(header, "family", dict), family)
+    params = _parameters(header, pattern(family), arrays)
     weights = check_start_weights(params.weights, np.size(params.weights), "weights")
     _known(settings, MixtureModel)
     estimator = MixtureModel(family, settings.pop("n_components", len(weights)), **settings)
     estimator._take(MixtureParams(weights, params.family))
     width = _width_in(header)
-    _check_family(family, params.family, width, len(weights))
+    check_family(family, params.family, width, len(weights))
     width = estimator._width(estimator._params()) if width is None else width
     if width is not None:
         estimator.n_features_in_ = width
@@ -362,77 +344,6 @@ def _width_in(header: Mapping[str, Any]) -> int | None:
     if width is not None and (type(width) is not int or width < 1):
         raise ValueError(f"its number of columns is {width!r}")
     return width
-
-
-def _check_family(family: Family, params: Any, width: int | None, k: int) -> None:
-    """Refuse parameters that the family could not have."""
-    shape: tuple[int, ...] = np.shape(params[0]) if len(params) else ()
-    wrong = f"its parameters have shape {shape}, and there are {k} components"
-    if type(family) in (Gaussian, Poisson) and (len(shape) != 2 or shape[0] != k):
-        raise ValueError(wrong)
-    if type(family) is Gaussian:
-        GaussianMixture.from_parameters(
-            weights=np.full(k, 1 / k),
-            means=params.means,
-            covariances=params.covariances,
-            covariance_type=family.covariance_type,
-        )
-    elif type(family) is Poisson:
-        if np.any(check_shape(params.lambdas, shape, "lambdas") < 0):
-            raise ValueError("its lambdas must be >= 0")
-    else:
-        try:
-            prepared = family.prepare(params)
-        except Exception as error:  # a user's own code, which may raise anything
-            raise ValueError(f"{family!r} does not take its parameters: {error}") from error
-        if _components(family, prepared, width) not in (None, k):
-            raise ValueError(wrong)
-
-
-def _components(family: Family, prepared: Any, width: int | None) -> int | None:
-    """For how many components a user's parameters are; None where a trial row does not tell."""
-    if width is None:
-        return None
-    try:
-        with np.errstate(all="ignore"):
-            density = family.log_density(prepared, family.encode(np.ones((1, width))))
-    except Exception:  # the row may be one that the family cannot have produced
-        return None
-    return len(density) if np.ndim(density) == 2 else None
-
-
-def _family_out(family: Family) -> dict[str, Any]:
-    name = type(family).__name__
-    own = FAMILIES.get(name)
-    if own is None or type(family) is not own.family:
-        return {"name": name, "own": False, "settings": {}}
-    return {"name": name, "own": True, "settings": {s: getattr(family, s) for s in own.settings}}
-
-
-def _family_in(header: Mapping[str, Any], given: Family | None) -> tuple[Family, Any]:
-    """The family, and a tree with the tuple classes of its parameters: that of its constraints."""
-    name = header.get("name")
-    own = FAMILIES.get(name) if header.get("own") is True and isinstance(name, str) else None
-    if own is not None:
-        if given is not None and type(given) is not own.family:
-            raise ValueError(f"it is a mixture of {name}, and family= is {given!r}")
-        settings = _part(header, "settings", dict)
-        if set(settings) - set(own.settings):
-            raise ValueError(f"its family {name} has settings that this latentem does not know")
-        if "fixed" in settings:
-            settings = {**settings, "fixed": tuple(settings["fixed"])}
-        family = own.family(**settings) if given is None else given
-        return family, own.pattern()
-    if given is None:
-        raise ValueError(
-            f"it is a mixture of {name!r}, a family that is not latentem's own: give an instance "
-            "of it, load(path, family=...)"
-        )
-    if not isinstance(given, Family):
-        raise TypeError(f"family must be a Family, got {type(given).__name__}")
-    if type(given).__name__ != name:
-        raise ValueError(f"it is a mixture of {name!r}, and family= is a {type(given).__name__}")
-    return given, given.constraints()
 
 
 # ------------------------------------------------------------------------------- columns and fit
