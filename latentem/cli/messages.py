@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-__all__ = ["BadInput", "listed", "plural", "say", "writable"]
+__all__ = ["BadInput", "listed", "named", "plural", "say", "writable"]
 
 
 class BadInput(Exception):
@@ -22,6 +22,11 @@ def say(text: str) -> None:
 def plural(count: int, noun: str) -> str:
     """A count and its noun: 1 row, 2 rows."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def named(name: str) -> str:
+    """The name of a column, quoted where it would not stand out in a list."""
+    return repr(name) if "," in name or name != name.strip() or not name else name
 
 
 def listed(items: Iterable[object], most: int = 10) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import latentem
 from latentem.cli import words
-from latentem.cli.messages import listed, plural
+from latentem.cli.messages import listed, named, plural
 from latentem.cli.tables import Table
 from latentem.engine.selection import Selection
 from latentem.estimators.tables import text_components
@@ -27,7 +27,7 @@ def as_text(table: Table, selection: Selection, files: dict[str, Path]) -> str:
     parts = [
         _wrapped(
             f"{table.file}: {plural(len(table.X), 'row')}, "
-            f"{plural(len(table.names), 'column')} ({listed(table.names)}){weighed}"
+            f"{plural(len(table.names), 'column')} ({listed(map(named, table.names))}){weighed}"
         ),
         f"{selection.criterion.upper()} of each candidate, smaller is better\n"
         + words.grid(selection)
@@ -37,7 +37,10 @@ def as_text(table: Table, selection: Selection, files: dict[str, Path]) -> str:
         + f"\n{text_components(model)}"
         + "".join(f"\n{_wrapped(f'degenerate: {text}', '  ')}" for text in best.degenerate)
         + "".join(f"\n{_wrapped(f'note: {text}', '  ')}" for text in result.notes),
-        _wrapped(f"{words.convergence(result)} Log-likelihood {result.loglik:.4f}."),
+        _wrapped(
+            f"{words.convergence(result, bool(best.degenerate))} "
+            f"Log-likelihood {result.loglik:.4f}."
+        ),
     ]
     if files:
         parts.append("Written: " + ", ".join(str(path) for path in files.values()))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from latentem.cli.messages import BadInput, listed, plural
+from latentem.cli.messages import BadInput, listed, named, plural
 
 __all__ = ["Format", "Table", "numbers", "read_frame"]
 
@@ -73,7 +73,7 @@ class Table:
         texts = [f"column {name!r} is left out: {reason}" for name, reason in self.dropped]
         rows = self.rows_left_out
         if len(rows):
-            where = listed(f"{name} {count:,}" for name, count in self.gaps.items())
+            where = listed(f"{named(name)} {count:,}" for name, count in self.gaps.items())
             which = f"row{'' if len(rows) == 1 else 's'} {listed(rows)}"
             texts.append(
                 f"{len(rows):,} of {plural(len(self.complete), 'row')} left out, because a cell is "
@@ -275,9 +275,12 @@ def numbers(
     complete = ~np.any([np.isnan(values) for values in cells.values()], axis=0)
     if not complete.any():
         raise BadInput(
-            f"no row of {file!r} is complete: each misses a cell in one of {listed(cells)}. "
-            "Choose columns with --columns"
+            f"no row of {file!r} is complete: each misses a cell in one of "
+            f"{listed(map(named, cells))}. Choose columns with --columns"
         )
+    present = complete if weights is None else complete & (cells[weights] > 0)
+    kept, constant = _varying(kept, present, file)
+    dropped += constant
     X = type(frame)({name: values[complete] for name, values in kept.items()})
     return Table(
         file=file,
@@ -288,6 +291,26 @@ def numbers(
         dropped=dropped,
         gaps={name: count for name, count in gaps.items() if count},
     )
+
+
+def _varying(
+    kept: dict[str, Array], present: Array, file: str
+) -> tuple[dict[str, Array], list[tuple[str, str]]]:
+    """The columns that vary over the rows used, and the others with the reason."""
+    rows = int(present.sum())
+    constant = {name: values[present][0] for name, values in kept.items()
+                if np.all(values[present] == values[present][0])}  # fmt: skip
+    if len(constant) == len(kept):
+        many = f"the {rows:,} rows of {file!r} that can be used are all the same"
+        raise BadInput(
+            (f"only 1 row of {file!r} can be used" if rows == 1 else many)
+            + ": a mixture needs rows that differ"
+        )
+    varying = {name: values for name, values in kept.items() if name not in constant}
+    return varying, [
+        (name, f"it is constant, {value:.15g} in each of the {rows:,} rows used")
+        for name, value in constant.items()
+    ]
 
 
 def _chosen(frame: Any, file: str, columns: Sequence[str], weights: str | None) -> list[str]:

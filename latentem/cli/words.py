@@ -104,9 +104,11 @@ def chosen(selection: Selection) -> str:
     )
 
 
-def convergence(result: EMResult) -> str:
-    """How a fit ended, in a sentence or two."""
+def convergence(result: EMResult, degenerate: bool = False) -> str:
+    """How a fit ended, in a sentence or two; a degenerate one has not converged to anything."""
     verdict = "Converged" if result.converged else "NOT CONVERGED"
+    if degenerate or result.degenerate:
+        verdict = "DEGENERATE, its likelihood is not to be trusted; ended"
     text = f"{verdict} after {plural(result.n_iter, 'EM map')}: {result.reason.sentence}"
     gain = result.projected_gain
     if math.isfinite(gain):

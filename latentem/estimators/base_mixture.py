@@ -163,8 +163,8 @@ class BaseMixture(DensityMixin, BaseEstimator):
         distinct = distinct_rows(X, self.n_components)
         if distinct < self.n_components:
             raise ValueError(
-                f"X has {distinct} distinct rows, fewer than n_components={self.n_components}: "
-                "ask for fewer components"
+                f"X has {distinct} distinct row{'s' * (distinct != 1)}, fewer than "
+                f"n_components={self.n_components}: ask for fewer components"
             )
 
     def _warn_of_columns(self, X: Array) -> None:

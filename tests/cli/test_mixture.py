@@ -230,6 +230,35 @@ def test_columns_left_out_are_named_with_the_reason(folder: Path, capsys: Any) -
         assert f"column {name!r} is left out: {reason}" in err
 
 
+def test_constant_columns_are_left_out_by_name(folder: Path, capsys: Any) -> None:
+    frame = load_faithful().to_frame()
+    frame["year"] = 1985
+    frame["late"] = [3.0] * 271 + [4.0]
+    frame["weight"] = [1.0] * 271 + [0.0]  # the row where "late" differs does not count
+    frame.to_csv("constant.csv", index=False)
+    for argv in ((), ("--columns", "eruptions,waiting,year,late")):
+        code, found, err = run(capsys, "constant.csv", *FAST, "--weights", "weight", *argv)
+        assert code == 0
+        assert found["data"]["columns"] == ["eruptions", "waiting"]
+        assert "column 'year' is left out: it is constant, 1985 in each of the 271 rows used" in err
+        assert "column 'late' is left out: it is constant, 3 in each of the 271 rows used" in err
+        assert found["convergence"]["notes"] == []
+        assert [part["column"] for part in found["data"]["columns_left_out"]] == ["year", "late"]
+
+
+def test_names_with_commas_are_quoted_in_lists(folder: Path, capsys: Any) -> None:
+    frame = load_faithful().to_frame()
+    frame.columns = ["length, min", "waiting"]
+    frame.loc[3, "length, min"] = np.nan
+    frame.to_csv("named.csv", index=False)
+    assert main(["mixture", "named.csv", *FAST]) == 0
+    out, err = capsys.readouterr()
+    assert "271 rows, 2 columns ('length, min', waiting)" in out
+    assert "('length, min' 1): row 4" in err
+    found = run(capsys, "named.csv", *FAST, "--columns", "length, min", "--columns", "waiting")[1]
+    assert found["data"]["columns"] == ["length, min", "waiting"]
+
+
 # ------------------------------------------------------------------------------- ways to write data
 
 
@@ -305,8 +334,12 @@ ERRORS = {
     "weights negative": ("a,w\n1,1\n2,-1\n", ("--weights", "w"), "row 2 has -1"),
     "weights zero": ("a,w\n1,0\n2,0\n", ("--weights", "w"), "it is zero in every row"),
     "weights data": ("a,w\n1,1\n", ("--weights", "w", "--columns", "a,w"), "both data and weights"),
-    "few rows": ("a,b\n1,2\n", ("--components", "2"), "fewer than n_components=2"),
-    "few distinct": ("a\n1\n1\n1\n", ("--components", "2"), "1 distinct rows"),
+    "few rows": ("a\n1\n2\n", ("--components", "3"), "fewer than n_components=3"),
+    "few distinct": ("a\n1\n1\n2\n", ("--components", "3"), "2 distinct rows"),
+    "one row": ("a,b\n1,2\n", (), "only 1 row of 'data.csv' can be used: a mixture needs rows"),
+    "one row twice": ("a,b\n1,2\n1,2\n", (), "the 2 rows of 'data.csv' that can be used are all"),
+    "one row that weighs": ("a,w\n1,2\n3,0\n", ("--weights", "w"), "only 1 row of 'data.csv'"),
+    "constant column": ("a,b\n1,2\n1,3\n", ("--columns", "a"), "are all the same"),
     "out folder": ("a\n1\n", ("--out", "no/m.npz"), "the folder 'no' of 'no/m.npz' does not exist"),
     "out is folder": ("a\n1\n", ("--assign", "."), "'.' is a folder: name a file"),
     "out is data": ("a\n1\n", ("--assign", "data.csv"), "is the data: it is not overwritten"),
@@ -414,6 +447,8 @@ def test_degenerate_model_is_exit_3_and_named(folder: Path, capsys: Any) -> None
     assert main(["mixture", *argv]) == 3
     out = capsys.readouterr().out
     assert "degenerate: component" in out
+    assert "DEGENERATE, its likelihood is not to be trusted; ended after" in out
+    assert "Converged" not in out
     assert "Every candidate is degenerate" in out
 
 

@@ -191,7 +191,7 @@ def test_fewer_distinct_rows_of_positive_weight_than_components():
     rows, weights = np.vstack([X[:1], X[:1], X[1:5]]), np.r_[1.0, 1.0, np.zeros(4)]
     refused(
         lambda: GaussianMixture(2).fit(rows, sample_weight=weights),
-        ["1 distinct rows", "n_components=2"],
+        ["1 distinct row, ", "n_components=2"],
     )
 
 
