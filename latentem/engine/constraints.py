@@ -25,6 +25,8 @@ __all__ = [
 ]
 
 Array = np.ndarray
+#: Categories up to which the contrasts of a simplex are a stored matrix.
+DENSE = 128
 
 
 class Constraint(ABC):
@@ -149,13 +151,10 @@ class Simplex(Constraint):
     def pack(self, value: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.free is None:
-                return (np.log(value) @ _contrasts(np.shape(value)[-1]).T).ravel()
+                return _log_contrasts(np.log(value)).ravel()
             rows, free = self._rows(value)
             logs = np.log(rows)
-            parts = [
-                _contrasts(int(keep.sum())) @ row[keep]
-                for row, keep in zip(logs, free, strict=True)
-            ]
+            parts = [_log_contrasts(row[keep]) for row, keep in zip(logs, free, strict=True)]
         return np.concatenate(parts) if parts else np.empty(0)
 
     def unpack(self, flat: Array, like: Array) -> Array:
@@ -242,10 +241,32 @@ def _contrasts(size: int) -> Array:
     return rows
 
 
+def _log_contrasts(logs: Array) -> Array:
+    """Products of rows with the contrasts; for many categories without the matrix."""
+    size = logs.shape[-1]
+    if size <= DENSE:
+        return logs @ _contrasts(size).T
+    i = np.arange(1, size)
+    means = np.cumsum(logs, axis=-1)[..., :-1] / i
+    return np.sqrt(i / (i + 1)) * (means - logs[..., 1:])
+
+
+def _logits(flat: Array, size: int) -> Array:
+    """Rows of mean 0 that have these contrasts."""
+    if size <= DENSE:
+        return flat @ _contrasts(size)
+    i = np.arange(1, size)
+    scaled = flat * np.sqrt(i / (i + 1))
+    out = np.zeros((*flat.shape[:-1], size))
+    out[..., :-1] = np.cumsum((scaled / i)[..., ::-1], axis=-1)[..., ::-1]
+    out[..., 1:] -= scaled
+    return out
+
+
 def _composition(flat: Array, size: int) -> Array:
     """Rows on the simplex from their log-contrasts; NaN where these are not finite."""
     with np.errstate(invalid="ignore"):
-        logits = flat @ _contrasts(size)
+        logits = _logits(flat, size)
         powers = np.exp(logits - np.max(logits, axis=-1, keepdims=True))
         return powers / powers.sum(axis=-1, keepdims=True)
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from latentem import Bounded, Fixed, Positive, PositiveDefinite, Real, Simplex, Simplices
+from latentem.engine import constraints
 from latentem.engine.constraints import _contrasts
 
 numbers = st.floats(-20, 20)
@@ -52,6 +53,22 @@ def test_simplex_rows(value):
 @given(arrays(float, 6, elements=st.floats(-5, 5)))
 def test_simplex_from_any_coordinates(flat):
     back_and_there(Simplex(), flat, np.full((2, 4), 0.25))
+
+
+def test_many_categories_have_the_same_coordinates_without_a_matrix(rng, monkeypatch):
+    rows = rng.dirichlet(np.ones(40), size=3)
+    flat = Simplex().pack(rows)
+    monkeypatch.setattr(constraints, "DENSE", 8)
+    np.testing.assert_allclose(Simplex().pack(rows), flat, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(Simplex().unpack(flat, rows), rows, rtol=1e-11)
+    back_and_there(Simplex(), 0.1 * flat, rows)
+    free = np.arange(40) < 30
+    there_and_back(Simplex(free), rows)
+    zero = np.where(np.arange(40) == 5, 0.0, rows[0])[None]
+    zero /= zero.sum()
+    flat = Simplex().pack(zero)
+    assert not np.isfinite(flat).all()
+    np.testing.assert_array_equal(Simplex().unpack(flat, zero), zero)
 
 
 @given(arrays(float, (2, 6), elements=st.floats(0.01, 1.0)))
