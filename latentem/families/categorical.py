@@ -33,6 +33,8 @@ Array = np.ndarray
 
 #: More categories than this in a column are identifiers or numbers, not codes.
 MOST = 1_000_000
+#: Categories that starts by k-means look at.
+POINTS = 256
 
 
 class CategoricalParams(NamedTuple):
@@ -173,12 +175,19 @@ class Categorical(Family):
         return np.asfortranarray(places.astype(np.min_scalar_type(total)))
 
     def points(self, x: Array) -> Array:
-        """A column of 0 and 1 for each category."""
-        total = sum(self._of_columns(x.shape[1]))
-        shown = np.zeros((len(x), total + 1))
-        np.put_along_axis(shown, x.astype(np.intp), 1.0, axis=1)
-        seen = np.repeat(x < total, self._of_columns(x.shape[1]), axis=1)
-        return filled(shown[:, :total], seen)
+        """A column of 0 and 1 for each category, of many for the commonest."""
+        sizes = self._of_columns(x.shape[1])
+        total = sum(sizes)
+        kept = np.arange(total)
+        if total > POINTS:
+            counts = np.bincount(x.ravel(), minlength=total)[:total]
+            kept = np.sort(np.argsort(-counts, kind="stable")[:POINTS])
+        place = np.full(total + 1, len(kept))
+        place[kept] = np.arange(len(kept))
+        shown = np.zeros((len(x), len(kept) + 1))
+        np.put_along_axis(shown, place[x], 1.0, axis=1)
+        seen = (x < total)[:, np.repeat(np.arange(len(sizes)), sizes)[kept]]
+        return filled(shown[:, :-1], seen)
 
     def scratch(self, n_features: int) -> int:
         return 1 + n_features // 4

@@ -79,9 +79,7 @@ class Independent(Family):
         self.n_columns = sum(len(part.columns) for part in self.parts)
         self.additive = all(part.family.additive for part in self.parts)
         self.monotone = all(part.family.monotone for part in self.parts)
-        self.missing_cells = all(
-            part.family.missing_cells for part in self.parts
-        )
+        self.missing_cells = all(part.family.missing_cells for part in self.parts)
 
     def __repr__(self) -> str:
         if [part.columns for part in self.parts] == [(j,) for j in range(len(self.parts))]:

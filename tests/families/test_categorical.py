@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import product
 
 import numpy as np
@@ -108,6 +109,31 @@ def test_cells_are_encoded_in_the_smallest_integers(size, dtype):
     probs = np.linspace(1.0, 2.0, size)[None] / np.linspace(1.0, 2.0, size).sum()
     found = family.log_density(family.prepare(CategoricalParams(probs)), encoded)
     np.testing.assert_allclose(found, [[*np.log(probs[0, [0, -1]]), 0.0]], rtol=1e-14)
+
+
+def test_points_of_very_many_categories_show_the_commonest(rng):
+    common = np.repeat(np.arange(256) * 7, 4)
+    x = np.concatenate([common, rng.integers(2000, size=300)]).astype(float)[:, None]
+    points = Categorical(2000).points(Categorical(2000).encode(x))
+    assert points.shape == (len(x), 256)
+    np.testing.assert_array_equal(points.sum(axis=1)[: len(common)], 1.0)
+    few = Categorical((2, 3))
+    shown = few.points(few.encode([[1.0, 2.0], [0.0, MISSING], [0.0, 0.0]]))
+    np.testing.assert_array_equal(shown, [[0, 1, 0, 0, 1], [1, 0, 0.5, 0, 0.5], [1, 0, 1, 0, 0]])
+
+
+def test_a_vocabulary_needs_no_memory_quadratic_in_it(rng):
+    probs = rng.dirichlet(np.full(4000, 0.05), size=2)
+    x = np.concatenate([rng.choice(4000, size=(1500, 2), p=p) for p in probs]).astype(float)
+    em = EM(n_jobs=1, accelerate="squarem", max_iter=20, tol=0.0)
+    tracemalloc.start()
+    result = em.run(Mixture(Categorical(4000), 2), x, rng=0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4000 * 4000 * 8 / 2
+    assert np.isfinite(result.loglik)
+    table = result.params.family.emissionprob.reshape(2, 2, 4000)
+    np.testing.assert_allclose(table.sum(axis=2), 1.0, rtol=1e-12)
 
 
 def test_a_category_never_seen_has_probability_0_and_a_note(rng):
