@@ -112,7 +112,7 @@ def convergence(result: EMResult, degenerate: bool = False) -> str:
     text = f"{verdict} after {plural(result.n_iter, 'EM map')}: {result.reason.sentence}"
     gain = result.projected_gain
     if math.isfinite(gain):
-        text += f"; {'less than 1e-9' if gain < 1e-9 else f'about {gain:.0e}'} nats to gain"
+        text += f"; {'less than 1e-9' if gain < 1e-9 else f'about {gain:.0e}'} nats more projected"
     if len(result.starts) > 1:
         text += f". Best of {_starts(result)}"
     return text + "."

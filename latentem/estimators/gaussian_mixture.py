@@ -204,7 +204,8 @@ class GaussianMixture(BaseMixture):
             name = "" if names is None else f" ({names[j]!r})"
             tell(
                 f"column {j}{name} is constant: its variance is set to the floor of rounding, "
-                "and the log-likelihood says nothing of it. Leave the column out",
+                "and the log-likelihood says nothing of it. Leave the column out. (Guide: "
+                "did-it-converge, note-constant-column)",
                 NotIdentifiedWarning,
             )
 

@@ -6,7 +6,9 @@ argument and what is right, and no attribute may come, go or change.
 
 from __future__ import annotations
 
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -252,6 +254,15 @@ def test_constant_column_is_fitted_at_the_floor_with_a_warning(kind, constant):
     np.testing.assert_array_equal(gm.means_[:, 1], constant)
     plain = GaussianMixture(2, covariance_type=kind, random_state=0).fit(X)
     np.testing.assert_array_equal(gm.predict(rows), plain.predict(X))
+
+
+def test_warning_names_an_anchor_of_the_guide():
+    with pytest.warns(UserWarning, match="constant") as told:
+        GaussianMixture(1).fit(np.insert(X, 1, 3.0, axis=1))
+    page, anchor = re.search(r"\(Guide: ([\w-]+), ([\w-]+)\)", str(told[0].message)).groups()
+    text = (Path(__file__).parents[2] / "docs" / "guide" / f"{page}.rst").read_text()
+    assert f".. _{page}:" in text
+    assert f".. _{anchor}:" in text
 
 
 def test_constant_column_is_warned_of_by_name():
