@@ -34,6 +34,7 @@ class Family(ABC):
     ``evaluate``          share work between log density and statistics of a block
     ``relabel``           components in another order, where a leaf is shared by all
     ``sample``            simulation; ``moments`` for means and variances
+    ``cdf``               intervals of forecasts, pseudo-residuals
     ====================  ======================================================
 
     Parameters are a NamedTuple of arrays whose first axis is the components
@@ -49,6 +50,8 @@ class Family(ABC):
     monotone: bool = True
     #: Whether rows may have NaN cells, which were not seen and contribute nothing.
     missing_cells: bool = False
+    #: Whether cells are whole numbers.
+    discrete: bool = False
     #: Names of parameter groups that keep their starting values.
     fixed: tuple[str, ...] = ()
 
@@ -125,6 +128,14 @@ class Family(ABC):
 
     def diagnose(self, params: Any, statistics: Any) -> Diagnosis:
         return Diagnosis()
+
+    def cdf(self, params: Any, x: Array) -> Array:
+        """Probability of at most `x` (n, d) in each column, under each component, (K, n, d)."""
+        raise NotImplementedError(f"{type(self).__name__} defines no cdf(params, x)")
+
+    def discrete_columns(self, n_features: int) -> Array:
+        """Which columns hold whole numbers, (n_features,) bool; `discrete` by default."""
+        return np.full(n_features, self.discrete)
 
     def relabel(self, params: Any, order: Array) -> Any:
         """The parameters with component ``order[k]`` in place k."""

@@ -66,6 +66,7 @@ class Bernoulli(Family):
     """
 
     missing_cells = True
+    discrete = True
 
     def __init__(self, fixed: tuple[str, ...] = ()):
         if set(fixed) - {"probs"}:
@@ -136,6 +137,10 @@ class Bernoulli(Family):
     def moments(self, params: BernoulliParams) -> tuple[Array, Array]:
         """Means and variances of each component, (K, d) each."""
         return params.probs, params.probs * (1 - params.probs)
+
+    def cdf(self, params: BernoulliParams, x: Array) -> Array:
+        below_one = np.where(x >= 0, 1.0 - params.probs[:, None, :], 0.0)
+        return np.where(x >= 1, 1.0, below_one)
 
     def sample(self, params: BernoulliParams, components: Array, rng: np.random.Generator) -> Array:
         chances = params.probs[components]

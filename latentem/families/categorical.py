@@ -88,6 +88,7 @@ class Categorical(Family):
     """
 
     missing_cells = True
+    discrete = True
 
     def __init__(
         self,
@@ -274,6 +275,14 @@ class Categorical(Family):
             means.append(mean)
             variances.append((probs * (codes - mean[:, None]) ** 2).sum(axis=1))
         return np.column_stack(means), np.column_stack(variances)
+
+    def cdf(self, params: CategoricalParams, x: Array) -> Array:
+        out = np.empty((len(params.emissionprob), *x.shape))
+        for j, probs in enumerate(self.by_column(params.emissionprob)):
+            ends = np.column_stack([np.zeros(len(probs)), np.cumsum(probs, axis=1)])
+            code = np.clip(np.floor(x[:, j]), -1, probs.shape[1] - 1).astype(np.intp)
+            out[:, :, j] = ends[:, code + 1]
+        return out
 
     def sample(
         self, params: CategoricalParams, components: Array, rng: np.random.Generator

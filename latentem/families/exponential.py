@@ -152,6 +152,9 @@ class Exponential(Family):
         """Means and variances of each component, (K, d) each."""
         return params.scales, params.scales**2
 
+    def cdf(self, params: ExponentialParams, x: Array) -> Array:
+        return -np.expm1(-np.maximum(x, 0.0) / params.scales[:, None, :])
+
     def sample(
         self, params: ExponentialParams, components: Array, rng: np.random.Generator
     ) -> Array:

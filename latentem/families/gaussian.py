@@ -25,6 +25,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import ndtr
 
 from latentem.engine.blocks import bounds
 from latentem.engine.constraints import Fixed, Positive, PositiveDefinite, Real
@@ -306,6 +307,11 @@ class Gaussian(Family):
             for k in np.flatnonzero(low & (statistics.weight > 0))
         )
         return Diagnosis(degenerate, notes)
+
+    def cdf(self, params: GaussianParams, x: Array) -> Array:
+        variances = cov.variances(params.covariances, self.covariance_type)
+        deviations = x - params.means[:, None, :]
+        return ndtr(deviations / np.sqrt(variances)[:, None, :])
 
     def relabel(self, params: GaussianParams, order: Array) -> GaussianParams:
         means, covariances = params

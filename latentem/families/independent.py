@@ -198,6 +198,21 @@ class Independent(Family):
         means, variances = (np.hstack(kind)[:, order] for kind in zip(*found, strict=True))
         return means, variances
 
+    def cdf(self, params: tuple[Any, ...], x: Array) -> Array:
+        out: Array = np.empty(0)
+        for (family, columns), own in zip(self.parts, params, strict=True):
+            part = family.cdf(own, x[:, list(columns)])
+            if not out.size:
+                out = np.empty((len(part), *x.shape))
+            out[:, :, list(columns)] = part
+        return out
+
+    def discrete_columns(self, n_features: int) -> Array:
+        out = np.zeros(n_features, dtype=bool)
+        for family, columns in self.parts:
+            out[list(columns)] = family.discrete_columns(len(columns))
+        return out
+
     def sample(self, params: tuple[Any, ...], components: Array, rng: np.random.Generator) -> Array:
         out = np.empty((len(components), self.n_columns))
         for (family, columns), own in zip(self.parts, params, strict=True):

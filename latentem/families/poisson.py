@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import gammaln
+from scipy.special import gammaln, pdtr
 
 from latentem.engine.constraints import Fixed, Positive
 from latentem.engine.family import Family
@@ -50,6 +50,8 @@ class Poisson(Family):
     >>> params.lambdas.tolist()
     [[3.0]]
     """
+
+    discrete = True
 
     def __init__(self, fixed: tuple[str, ...] = ()):
         if set(fixed) - {"lambdas"}:
@@ -98,6 +100,10 @@ class Poisson(Family):
         rates = params.lambdas
         fit = np.where(total > 0, total * np.log(np.where(rates > 0, rates, 1e-300)), 0.0)
         return float(fit.sum() - weight @ rates.sum(axis=1) - log_factorials.sum())
+
+    def cdf(self, params: PoissonParams, x: Array) -> Array:
+        rates = params.lambdas[:, None, :]
+        return np.where(x >= 0, pdtr(np.maximum(np.floor(x), 0.0), rates), 0.0)
 
     def sample(self, params: PoissonParams, components: Array, rng: np.random.Generator) -> Array:
         return rng.poisson(params.lambdas[components]).astype(float)
