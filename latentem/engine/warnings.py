@@ -7,11 +7,20 @@ import warnings
 
 from sklearn.exceptions import ConvergenceWarning
 
-__all__ = ["ConvergenceWarning", "DegenerateComponentWarning", "NotIdentifiedWarning"]
+__all__ = [
+    "ConvergenceWarning",
+    "DegenerateComponentWarning",
+    "ImpossibleRowWarning",
+    "NotIdentifiedWarning",
+]
 
 
 class DegenerateComponentWarning(UserWarning):
     """A component sits on its variance floor: its likelihood is not to be trusted."""
+
+
+class ImpossibleRowWarning(UserWarning):
+    """A row has probability zero under the model."""
 
 
 class NotIdentifiedWarning(UserWarning):

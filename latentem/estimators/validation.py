@@ -11,10 +11,12 @@ from latentem.engine.family import Family
 
 __all__ = [
     "Table",
+    "as_array",
     "check_responsibilities",
     "check_shape",
     "check_start_weights",
     "check_table",
+    "check_values",
     "check_weights",
     "distinct_rows",
 ]
@@ -54,7 +56,7 @@ def check_table(
     ValueError
         A sentence that names the first wrong row as it was given.
     """
-    x = _as_array(estimator, X, reset)
+    x = as_array(estimator, X, reset)
     if width is not None and x.shape[1] != width:
         raise ValueError(
             f"X has {x.shape[1]} features, but {type(estimator).__name__} has parameters for "
@@ -64,7 +66,7 @@ def check_table(
     kept = None if weights is None or np.all(weights > 0) else weights > 0
     missing = getattr(family, "missing_cells", False)
     given = x if kept is None else np.where(kept[:, None], x, x[np.argmax(kept)])
-    _check_values(estimator, given, reset, missing)
+    check_values(estimator, given, reset, missing)
     if reset:
         family = family.learn(given)
     family.check(given)
@@ -79,7 +81,7 @@ def check_table(
     return Table(x, weights, kept, family)
 
 
-def _check_values(estimator: Any, X: Array, reset: bool, missing: bool) -> None:
+def check_values(estimator: Any, X: Array, reset: bool, missing: bool) -> None:
     """Refuse infinities, missing cells where the family takes none, and what overflows."""
     if missing:
         peak = max(np.fmax.reduce(X, axis=None), -np.fmin.reduce(X, axis=None))
@@ -103,7 +105,7 @@ def _check_values(estimator: Any, X: Array, reset: bool, missing: bool) -> None:
             )
 
 
-def _as_array(estimator: Any, X: Any, reset: bool) -> Array:
+def as_array(estimator: Any, X: Any, reset: bool) -> Array:
     """X as a float64 C-ordered array (n_samples, n_features), of any values.
 
     A Series is one column; names of columns are remembered at fit and checked later.
