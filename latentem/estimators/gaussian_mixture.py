@@ -12,6 +12,7 @@ from latentem.engine.moments import Scatter
 from latentem.engine.starts import InitParams
 from latentem.engine.warnings import NotIdentifiedWarning, tell
 from latentem.estimators.base_mixture import BaseMixture
+from latentem.estimators.covariances import covariance_shape, inverse
 from latentem.estimators.starting import around_means
 from latentem.estimators.validation import check_shape, check_start_weights
 from latentem.families.conditioning import condition, marginal
@@ -186,7 +187,7 @@ class GaussianMixture(BaseMixture):
                 f"means_ has shape {means.shape}, but {len(weights)} weights_ need "
                 f"({len(weights)}, n_features)"
             )
-        shape = _shape(self.covariance_type, *means.shape)
+        shape = covariance_shape(self.covariance_type, *means.shape)
         if covariances.shape != shape:
             raise ValueError(
                 f"covariances_ has shape {covariances.shape}, but "
@@ -221,9 +222,9 @@ class GaussianMixture(BaseMixture):
         if means is not None:
             means = check_shape(means, (k, n_features), "means_init")
         if precisions is not None:
-            shape = _shape(kind, k, n_features)
+            shape = covariance_shape(kind, k, n_features)
             precisions = check_shape(precisions, shape, "precisions_init")
-            precisions = _inverse(precisions, kind, "precisions_init")
+            precisions = inverse(precisions, kind, "precisions_init")
         return MixtureParams(weights, GaussianParams(means, precisions))
 
     def _completed(self, model: Mixture, given: MixtureParams, data: Rows) -> MixtureParams | None:
@@ -236,11 +237,11 @@ class GaussianMixture(BaseMixture):
     @property
     def precisions_(self) -> Array:
         """Inverse covariances, in the shape of `covariances_`."""
-        return _inverse(self.covariances_, self.covariance_type, "covariances_")
+        return inverse(self.covariances_, self.covariance_type, "covariances_")
 
     @precisions_.setter
     def precisions_(self, value: Any) -> None:
-        self.covariances_ = _inverse(np.asarray(value), self.covariance_type, "precisions_")
+        self.covariances_ = inverse(np.asarray(value), self.covariance_type, "precisions_")
 
     @property
     def precisions_cholesky_(self) -> Array:
@@ -300,8 +301,10 @@ class GaussianMixture(BaseMixture):
         model = cls(k, covariance_type=covariance_type, **settings)
         model.weights_ = check_start_weights(weights, k, "weights")
         model.means_ = check_shape(means, (k, d), "means")
-        model.covariances_ = check_shape(covariances, _shape(covariance_type, k, d), "covariances")
-        _inverse(model.covariances_, covariance_type, "covariances")
+        model.covariances_ = check_shape(
+            covariances, covariance_shape(covariance_type, k, d), "covariances"
+        )
+        inverse(model.covariances_, covariance_type, "covariances")
         model.n_features_in_ = d
         if feature_names is not None:
             if len(feature_names) != d:
@@ -408,27 +411,3 @@ class GaussianMixture(BaseMixture):
 
 def _is_place(column: Any) -> bool:
     return isinstance(column, int | np.integer) and not isinstance(column, bool)
-
-
-def _shape(kind: Scatter, k: int, d: int) -> tuple[int, ...]:
-    shapes = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}
-    if kind not in shapes:
-        raise ValueError(f"covariance_type must be one of {KINDS}, got {kind!r}")
-    return shapes[kind]
-
-
-def _inverse(matrices: Array, kind: Scatter, name: str) -> Array:
-    """Inverses of positive definite matrices or positive numbers; ValueError names others."""
-    if kind not in ("full", "tied"):
-        if not np.all(matrices > 0):
-            raise ValueError(f"{name} must be positive for covariance_type={kind!r}")
-        return 1.0 / matrices
-    apart = np.abs(matrices - np.swapaxes(matrices, -1, -2)).max()
-    if apart > 1e-8 * np.abs(matrices).max():
-        raise ValueError(f"{name} must be symmetric")
-    try:
-        np.linalg.cholesky(matrices)
-    except np.linalg.LinAlgError:
-        raise ValueError(f"{name} must be positive definite") from None
-    inverse = np.linalg.inv(matrices)
-    return 0.5 * (inverse + np.swapaxes(inverse, -1, -2))
