@@ -18,7 +18,7 @@ from latentem.engine.flat import FlatSpace
 from latentem.engine.result import EMResult
 from latentem.engine.starts import InitParams
 from latentem.estimators.settings import em_settings, generator
-from latentem.estimators.starting import family_like, weights_under
+from latentem.estimators.starting import family_like, fixed_groups, weights_under
 from latentem.estimators.validation import (
     Table,
     check_responsibilities,
@@ -219,7 +219,7 @@ class BaseMixture(DensityMixin, BaseEstimator):
         """Refuse groups that are fixed without a value given for them."""
         loose = [
             (group, self._argument(group))
-            for group in model.family.fixed
+            for group in fixed_groups(model.family)
             if given.family is None or getattr(given.family, group, group) is None
         ]
         if "weights" in model.fixed and given.weights is None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from latentem.engine.backends import one_blas_thread
 from latentem.engine.blocks import Rows
+from latentem.engine.constraints import Fixed
+from latentem.engine.family import Family
 from latentem.engine.flat import FlatSpace
 from latentem.engine.moments import Moments
 from latentem.engine.trees import add, leaves, rebuild
@@ -15,7 +18,7 @@ from latentem.families.covariance import along, overall, resolution
 from latentem.families.gaussian import Gaussian, GaussianParams
 from latentem.models.mixture import Mixture, MixtureParams
 
-__all__ = ["around_means", "family_like", "weights_under"]
+__all__ = ["around_means", "family_like", "fixed_groups", "weights_under"]
 
 Array = np.ndarray
 
@@ -45,6 +48,21 @@ def family_like(model: Mixture, X: Array, params: Any, name: str) -> Any:
             f"{type(wanted).__name__} with {needs}, finite and valid"
         )
     return params
+
+
+def fixed_groups(family: Family) -> tuple[str, ...]:
+    """Groups of parameters that a family keeps at their starting values."""
+    return family.fixed or tuple(_fixed(family.constraints(), ""))
+
+
+def _fixed(constraints: Any, name: str) -> Iterator[str]:
+    """Names of the leaves declared `Fixed`, as within the parts of a family of parts."""
+    if isinstance(constraints, Fixed):
+        yield name
+    elif isinstance(constraints, tuple):
+        fields = getattr(constraints, "_fields", range(len(constraints)))
+        for field, part in zip(fields, constraints, strict=True):
+            yield from _fixed(part, f"{name}.{field}" if name else str(field))
 
 
 def weights_under(model: Mixture, family: Any, data: Rows) -> Array:

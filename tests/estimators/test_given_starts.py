@@ -113,6 +113,19 @@ def test_fixed_groups_of_a_mixture_model():
     np.testing.assert_allclose(slope(model, COUNTS), 0.0, atol=1e-4)
 
 
+def test_a_part_of_a_family_that_is_fixed_needs_a_starting_value():
+    rows = np.c_[np.tile(COUNTS, (20, 1)), X]
+    gaussian = families.Gaussian("full")
+    family = families.Independent([(Poisson(fixed=("lambdas",)), 0), (gaussian, [1, 2])])
+    model = MixtureModel(family, 2, random_state=0)
+    refused(lambda: model.fit(rows), ["lambdas", "pass family_init"])
+    begin = GaussianMixture(2, random_state=0).fit(X)
+    given = (PoissonParams(np.array([[4.0], [5.0]])), GaussianParams(begin.means_,
+                                                                     begin.covariances_))  # fmt: skip
+    model.set_params(family_init=given).fit(rows)
+    assert model.family_params_[0].lambdas.tolist() == [[4.0], [5.0]]
+
+
 def test_a_ready_model_can_go_on_with_fixed_groups():
     made = GaussianMixture.from_parameters(
         weights=[0.5, 0.5], means=[[0.0, 0.0], [4.0, 4.0]], covariances=[np.eye(2)] * 2,
