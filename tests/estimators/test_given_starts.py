@@ -120,9 +120,8 @@ def test_a_part_of_a_family_that_is_fixed_needs_a_starting_value():
     model = MixtureModel(family, 2, random_state=0)
     refused(lambda: model.fit(rows), ["lambdas", "pass family_init"])
     begin = GaussianMixture(2, random_state=0).fit(X)
-    given = (PoissonParams(np.array([[4.0], [5.0]])), GaussianParams(begin.means_,
-                                                                     begin.covariances_))  # fmt: skip
-    model.set_params(family_init=given).fit(rows)
+    parts = PoissonParams(np.array([[4.0], [5.0]])), GaussianParams(*begin._params().family)
+    model.set_params(family_init=parts).fit(rows)
     assert model.family_params_[0].lambdas.tolist() == [[4.0], [5.0]]
 
 
