@@ -12,6 +12,11 @@ __version__ = "0.1.0.dev0"
 _PUBLIC = {
     "GaussianMixture": "estimators.gaussian_mixture",
     "MixtureModel": "estimators.mixture",
+    "HMM": "estimators.hmm",
+    "GaussianHMM": "estimators.gaussian_hmm",
+    "GMMHMM": "estimators.gaussian_hmm",
+    "PoissonHMM": "estimators.count_hmm",
+    "CategoricalHMM": "estimators.count_hmm",
     "select": "engine.selection",
     "Selection": "engine.selection",
     "standard_errors": "engine.information",
@@ -28,6 +33,8 @@ _PUBLIC = {
     "Diagnosis": "engine.model",
     "Family": "engine.family",
     "Rows": "engine.blocks",
+    "Sequences": "engine.blocks",
+    "left_right": "models.transitions",
     "Moments": "engine.moments",
     "Accelerator": "engine.acceleration",
     "Squarem": "engine.acceleration",
@@ -42,6 +49,7 @@ _PUBLIC = {
     "Simplices": "engine.constraints",
     "ConvergenceWarning": "engine.warnings",
     "DegenerateComponentWarning": "engine.warnings",
+    "ImpossibleRowWarning": "engine.warnings",
     "NotIdentifiedWarning": "engine.warnings",
 }
 _MODULES = ("datasets", "families", "models", "plot", "testing")

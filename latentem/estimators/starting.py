@@ -16,6 +16,7 @@ from latentem.engine.moments import Moments
 from latentem.engine.trees import add, leaves, rebuild
 from latentem.families.covariance import along, overall, resolution
 from latentem.families.gaussian import Gaussian, GaussianParams
+from latentem.models.hidden_markov import HiddenMarkov
 from latentem.models.mixture import Mixture, MixtureParams
 
 __all__ = ["around_means", "family_like", "fixed_groups", "weights_under"]
@@ -23,7 +24,7 @@ __all__ = ["around_means", "family_like", "fixed_groups", "weights_under"]
 Array = np.ndarray
 
 
-def family_like(model: Mixture, X: Array, params: Any, name: str) -> Any:
+def family_like(model: Mixture | HiddenMarkov, X: Array, params: Any, name: str) -> Any:
     """Parameters of the family with lists made arrays; ValueError if they do not fit these data.
 
     Parameters of other components, columns or kind than the model has are refused, and

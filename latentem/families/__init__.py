@@ -5,6 +5,7 @@ from latentem.families.categorical import Categorical, CategoricalParams
 from latentem.families.exponential import Exponential, ExponentialParams
 from latentem.families.gaussian import Gaussian, GaussianParams
 from latentem.families.independent import Independent
+from latentem.families.mixture_family import MixtureFamily, MixtureFamilyParams
 from latentem.families.poisson import Poisson, PoissonParams
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "Gaussian",
     "GaussianParams",
     "Independent",
+    "MixtureFamily",
+    "MixtureFamilyParams",
     "Poisson",
     "PoissonParams",
 ]

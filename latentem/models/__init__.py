@@ -1,5 +1,6 @@
 """Latent structures: each takes any family."""
 
+from latentem.models.hidden_markov import HiddenMarkov, HiddenMarkovParams
 from latentem.models.mixture import Mixture, MixtureParams
 
-__all__ = ["Mixture", "MixtureParams"]
+__all__ = ["HiddenMarkov", "HiddenMarkovParams", "Mixture", "MixtureParams"]

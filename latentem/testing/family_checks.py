@@ -9,7 +9,7 @@ import numpy as np
 
 from latentem.engine.family import Family
 from latentem.engine.flat import FlatSpace
-from latentem.engine.trees import leaves, zip_leaves
+from latentem.engine.trees import leaves
 from latentem.testing.numbers import changed, gap, shares_memory
 from latentem.testing.report import Check, Skip
 
@@ -39,12 +39,6 @@ class Case:
     def statistics(self, x: Any, weights: Array) -> Any:
         with np.errstate(all="ignore"):
             return self.family.statistics(self.prepared, x, np.ascontiguousarray(weights))
-
-    def permuted(self, params: Any, order: Array) -> Any:
-        names = iter(leaves(params))
-        return zip_leaves(
-            lambda leaf: leaf[order] if self.per_component[next(names)[0]] else leaf, params
-        )
 
 
 def check_rows(family: Family, data: Array) -> str:
@@ -200,7 +194,7 @@ def _empty(case: Case) -> str:
 
 def _permutes(case: Case) -> str:
     order = np.roll(np.arange(len(case.weights)), 1)
-    other = case.permuted(case.params, order)
+    other = case.family.relabel(case.params, order)
     with np.errstate(all="ignore"):
         density = case.family.log_density(case.prepared, case.x)
         moved = case.family.log_density(case.family.prepare(other), case.x)
@@ -211,7 +205,7 @@ def _permutes(case: Case) -> str:
         statistics = case.family.statistics(
             case.family.prepare(other), case.x, case.weights[order].copy()
         )
-        where = gap(case.permuted(new, order), case.family.maximize(statistics, other), 1e-7)
+        where = gap(case.family.relabel(new, order), case.family.maximize(statistics, other), 1e-7)
     if where is not None:
         raise AssertionError(
             f"with the components in another order, maximize gives another answer: {where}"

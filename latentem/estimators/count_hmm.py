@@ -1,0 +1,307 @@
+"""Hidden Markov models of counts and of categories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from latentem.engine.family import Family
+from latentem.engine.starts import InitParams
+from latentem.estimators.base_hmm import BaseHMM
+from latentem.estimators.chain_checks import check_probabilities, check_transitions
+from latentem.families.categorical import Categorical, CategoricalParams
+from latentem.families.poisson import Poisson, PoissonParams
+
+__all__ = ["CategoricalHMM", "PoissonHMM"]
+
+Array = np.ndarray
+
+
+class PoissonHMM(BaseHMM):
+    """A hidden Markov model of counts, columns independent within a state.
+
+    Parameters
+    ----------
+    n_components : int
+        Number of states.
+    startprob_init, transmat_init, transmat_mask, fixed, stationary
+        As in `HMM`; `fixed` may name "lambdas" too.
+    lambdas_init : (n_components, n_features) array-like, optional
+        Expected counts per row.
+    tol, max_iter, n_init, init_params, random_state, accelerate, stopping, n_jobs, verbose
+        As in `HMM`.
+    progress, callbacks
+        As in `HMM`.
+
+    Attributes
+    ----------
+    startprob_ : (n_components,) array
+    transmat_ : (n_components, n_components) array
+    lambdas_ : (n_components, n_features) array
+        Expected counts per row.
+    loglik_ : float
+    result_ : EMResult
+    converged_, n_iter_, n_features_in_, feature_names_in_
+
+    Examples
+    --------
+    >>> from latentem import PoissonHMM
+    >>> from latentem.datasets import load_earthquakes
+    >>> hmm = PoissonHMM(2, tol=1e-9, random_state=0).fit(load_earthquakes()[["count"]])
+    >>> sorted(hmm.lambdas_.ravel().round(3).tolist())
+    [15.421, 26.018]
+    """
+
+    _GROUPS: ClassVar[dict[str, str]] = {"lambdas": "lambdas_init"}
+
+    lambdas_: Array
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        startprob_init: Any = None,
+        transmat_init: Any = None,
+        lambdas_init: Any = None,
+        transmat_mask: Any = None,
+        fixed: Sequence[str] | Mapping[str, Any] = (),
+        stationary: bool = False,
+        tol: float = 1e-3,
+        max_iter: int = 1000,
+        n_init: int = 1,
+        init_params: InitParams = "kmeans",
+        random_state: Any = None,
+        accelerate: Literal["auto", "squarem"] | None = "auto",
+        stopping: Literal["aitken", "step"] = "aitken",
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        progress: bool = False,
+        callbacks: Sequence[Callable] | None = None,
+    ):
+        self.n_components = n_components
+        self.startprob_init = startprob_init
+        self.transmat_init = transmat_init
+        self.lambdas_init = lambdas_init
+        self.transmat_mask = transmat_mask
+        self.fixed = fixed
+        self.stationary = stationary
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.random_state = random_state
+        self.accelerate = accelerate
+        self.stopping = stopping
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.progress = progress
+        self.callbacks = callbacks
+
+    def _family(self) -> Family:
+        return Poisson(fixed=tuple(name for name in self._fixed() if name in self._GROUPS))
+
+    def _family_params(self) -> PoissonParams:
+        return PoissonParams(np.asarray(self.lambdas_, dtype=float))
+
+    def _take_family(self, params: PoissonParams) -> None:
+        self.lambdas_ = params.lambdas
+
+    def _given_family(self) -> PoissonParams | None:
+        return None if self.lambdas_init is None else PoissonParams(_array(self.lambdas_init))
+
+    def _width(self, params: PoissonParams) -> int:
+        return int(params.lambdas.shape[1])
+
+    @classmethod
+    def from_parameters(
+        cls, *, startprob: Any, transmat: Any, lambdas: Any, **settings: Any
+    ) -> PoissonHMM:
+        """A ready model from its parameters, without data.
+
+        Parameters
+        ----------
+        startprob : (K,) array-like
+        transmat : (K, K) array-like
+        lambdas : (K, d) array-like
+            Expected counts per row.
+        **settings
+            Other constructor arguments.
+        """
+        lambdas = np.array(lambdas, dtype=float)
+        if lambdas.ndim != 2:
+            raise ValueError(
+                f"lambdas must be (n_components, n_features), got shape {lambdas.shape}"
+            )
+        k, d = lambdas.shape
+        if not (np.all(lambdas >= 0) and np.all(lambdas < np.inf)):
+            raise ValueError("lambdas must be finite numbers >= 0")
+        model = cls(k, **settings)
+        model.startprob_ = check_probabilities(startprob, (k,), "startprob")
+        model.transmat_ = check_transitions(transmat, k, "transmat", None)
+        model.lambdas_ = lambdas
+        model.n_features_in_ = d
+        return model
+
+
+class CategoricalHMM(BaseHMM):
+    """A hidden Markov model of categories.
+
+    Cells are whole numbers 0, 1, ..., C - 1. With several columns, these are
+    independent within a state, and may have different numbers of categories.
+
+    Parameters
+    ----------
+    n_components : int
+        Number of states.
+    startprob_init, transmat_init, transmat_mask, fixed, stationary
+        As in `HMM`; `fixed` may name "emissionprob" too.
+    emissionprob_init : (n_components, n_categories) array-like, optional
+        Rows sum to 1; with several columns their probabilities side by side.
+    n_categories : int or sequence of int, optional
+        By default the largest code + 1, of each column.
+    tol, max_iter, n_init, init_params, random_state, accelerate, stopping, n_jobs, verbose
+        As in `HMM`.
+    progress, callbacks
+        As in `HMM`.
+
+    Attributes
+    ----------
+    startprob_ : (n_components,) array
+    transmat_ : (n_components, n_components) array
+    emissionprob_ : (n_components, n_categories) array
+        Probability of each category in each state; with several columns side by side.
+    n_categories_ : tuple of int
+        Number of categories of each column.
+    loglik_ : float
+    result_ : EMResult
+    converged_, n_iter_, n_features_in_, feature_names_in_
+
+    Examples
+    --------
+    >>> from latentem import CategoricalHMM
+    >>> hmm = CategoricalHMM.from_parameters(
+    ...     startprob=[0.6, 0.4],
+    ...     transmat=[[0.7, 0.3], [0.4, 0.6]],
+    ...     emissionprob=[[0.1, 0.4, 0.5], [0.6, 0.3, 0.1]],
+    ... )
+    >>> hmm.predict([[0], [1], [2]]).tolist()
+    [1, 0, 0]
+    """
+
+    _GROUPS: ClassVar[dict[str, str]] = {"emissionprob": "emissionprob_init"}
+
+    emissionprob_: Array
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        startprob_init: Any = None,
+        transmat_init: Any = None,
+        emissionprob_init: Any = None,
+        n_categories: int | Sequence[int] | None = None,
+        transmat_mask: Any = None,
+        fixed: Sequence[str] | Mapping[str, Any] = (),
+        stationary: bool = False,
+        tol: float = 1e-3,
+        max_iter: int = 1000,
+        n_init: int = 1,
+        init_params: InitParams = "kmeans",
+        random_state: Any = None,
+        accelerate: Literal["auto", "squarem"] | None = "auto",
+        stopping: Literal["aitken", "step"] = "aitken",
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        progress: bool = False,
+        callbacks: Sequence[Callable] | None = None,
+    ):
+        self.n_components = n_components
+        self.startprob_init = startprob_init
+        self.transmat_init = transmat_init
+        self.emissionprob_init = emissionprob_init
+        self.n_categories = n_categories
+        self.transmat_mask = transmat_mask
+        self.fixed = fixed
+        self.stationary = stationary
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.random_state = random_state
+        self.accelerate = accelerate
+        self.stopping = stopping
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.progress = progress
+        self.callbacks = callbacks
+
+    def _family(self) -> Categorical:
+        groups = tuple(name for name in self._fixed() if name in self._GROUPS)
+        sizes = self.n_categories
+        if sizes is None and self.emissionprob_init is not None:
+            sizes = (np.shape(self.emissionprob_init)[-1],)  # of one column
+        return Categorical(sizes, fixed=groups)
+
+    def _fitted_family(self) -> Categorical:
+        model = getattr(self, "model_", None)
+        if model is not None and sum(model.family.n_categories) == np.shape(self.emissionprob_)[1]:
+            return model.family
+        sizes = self.n_categories
+        return Categorical((np.shape(self.emissionprob_)[1],) if sizes is None else sizes)
+
+    def _family_params(self) -> CategoricalParams:
+        return CategoricalParams(np.asarray(self.emissionprob_, dtype=float))
+
+    def _take_family(self, params: CategoricalParams) -> None:
+        self.emissionprob_ = params.emissionprob
+
+    def _given_family(self) -> CategoricalParams | None:
+        given = self.emissionprob_init
+        return None if given is None else CategoricalParams(_array(given))
+
+    def _width(self, params: CategoricalParams) -> int | None:
+        sizes = self._fitted_family().n_categories
+        return len(sizes) if isinstance(sizes, tuple) else None
+
+    @property
+    def n_categories_(self) -> tuple[int, ...]:
+        """Number of categories of each column."""
+        sizes = self._fitted_family().n_categories
+        assert isinstance(sizes, tuple)
+        return sizes
+
+    @classmethod
+    def from_parameters(
+        cls, *, startprob: Any, transmat: Any, emissionprob: Any, **settings: Any
+    ) -> CategoricalHMM:
+        """A ready model from its parameters, without data.
+
+        Parameters
+        ----------
+        startprob : (K,) array-like
+        transmat : (K, K) array-like
+        emissionprob : (K, C) array-like
+            Of one column, unless ``n_categories`` says otherwise.
+        **settings
+            Other constructor arguments.
+        """
+        emissionprob = np.array(emissionprob, dtype=float)
+        if emissionprob.ndim != 2:
+            raise ValueError(
+                f"emissionprob must be (n_components, n_categories), got shape {emissionprob.shape}"
+            )
+        k, c = emissionprob.shape
+        model = cls(k, **settings)
+        sizes = model.n_categories
+        model.startprob_ = check_probabilities(startprob, (k,), "startprob")
+        model.transmat_ = check_transitions(transmat, k, "transmat", None)
+        if sizes is None:
+            emissionprob = check_probabilities(emissionprob, (k, c), "emissionprob")
+        model.emissionprob_ = emissionprob
+        return model
+
+
+def _array(value: Any) -> Array:
+    return np.array(value, dtype=float)

@@ -1,0 +1,400 @@
+"""Gaussian hidden Markov models, with one Gaussian or a mixture of them in each state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from latentem.engine.family import Family
+from latentem.engine.moments import Scatter
+from latentem.engine.starts import InitParams
+from latentem.estimators.base_hmm import BaseHMM
+from latentem.estimators.chain_checks import check_probabilities, check_transitions
+from latentem.estimators.covariances import covariance_shape, full_covariances, inverse
+from latentem.estimators.validation import check_shape
+from latentem.families.gaussian import Gaussian, GaussianParams
+from latentem.families.mixture_family import MixtureFamily, MixtureFamilyParams
+
+__all__ = ["GMMHMM", "GaussianHMM"]
+
+Array = np.ndarray
+
+
+class GaussianHMM(BaseHMM):
+    """A hidden Markov model with Gaussian rows.
+
+    It takes the place of hmmlearn's class of this name, with weights, missing rows,
+    several starts, structural zeros, fixed values and labels, forecasts, a stopping rule on
+    the gain still to come, and acceleration.
+
+    Parameters
+    ----------
+    n_components : int
+        Number of states.
+    covariance_type : {"diag", "full", "tied", "spherical"}
+    startprob_init, transmat_init, transmat_mask, fixed, stationary
+        As in `HMM`; `fixed` may name "means" and "covariances" too.
+    means_init : (n_components, n_features) array-like, optional
+    covariances_init : array-like, optional
+        In the shape of `covariance_type`.
+    reg_covar : float
+        Added to the variances in each M-step, in squared units. 0 is exact maximum
+        likelihood.
+    tol, max_iter, n_init, init_params, random_state, accelerate, stopping, n_jobs, verbose
+        As in `HMM`.
+    progress, callbacks
+        As in `HMM`.
+
+    Attributes
+    ----------
+    startprob_ : (n_components,) array
+    transmat_ : (n_components, n_components) array
+    means_ : (n_components, n_features) array
+    covariances_ : array
+        diag (K, d), full (K, d, d), tied (d, d), spherical (K,).
+    covars_ : (n_components, n_features, n_features) array
+        As hmmlearn: full on read; assigned in the shape of `covariances_`.
+    loglik_ : float
+    result_ : EMResult
+    converged_, n_iter_, n_features_in_, feature_names_in_
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latentem import GaussianHMM
+    >>> rng = np.random.default_rng(0)
+    >>> states = np.repeat([0, 1, 0, 1], 50)
+    >>> X = np.where(states, 5.0, 0.0)[:, None] + rng.standard_normal((200, 1))
+    >>> hmm = GaussianHMM(2, random_state=0).fit(X)
+    >>> np.sort(hmm.means_[:, 0]).round(1).tolist()
+    [0.1, 5.0]
+    >>> agreement = np.mean(hmm.predict(X) == states)
+    >>> float(max(agreement, 1 - agreement))
+    1.0
+    """
+
+    _GROUPS: ClassVar[dict[str, str]] = {"means": "means_init", "covariances": "covariances_init"}
+
+    means_: Array
+    covariances_: Array
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: Scatter = "diag",
+        startprob_init: Any = None,
+        transmat_init: Any = None,
+        means_init: Any = None,
+        covariances_init: Any = None,
+        transmat_mask: Any = None,
+        fixed: Sequence[str] | Mapping[str, Any] = (),
+        stationary: bool = False,
+        reg_covar: float = 0.0,
+        tol: float = 1e-3,
+        max_iter: int = 1000,
+        n_init: int = 1,
+        init_params: InitParams = "kmeans",
+        random_state: Any = None,
+        accelerate: Literal["auto", "squarem"] | None = "auto",
+        stopping: Literal["aitken", "step"] = "aitken",
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        progress: bool = False,
+        callbacks: Sequence[Callable] | None = None,
+    ):
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.startprob_init = startprob_init
+        self.transmat_init = transmat_init
+        self.means_init = means_init
+        self.covariances_init = covariances_init
+        self.transmat_mask = transmat_mask
+        self.fixed = fixed
+        self.stationary = stationary
+        self.reg_covar = reg_covar
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.random_state = random_state
+        self.accelerate = accelerate
+        self.stopping = stopping
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.progress = progress
+        self.callbacks = callbacks
+
+    def _family(self) -> Family:
+        groups = tuple(name for name in self._fixed() if name in self._GROUPS)
+        return Gaussian(self.covariance_type, self.reg_covar, fixed=groups)
+
+    def _family_params(self) -> GaussianParams:
+        means = np.asarray(self.means_, dtype=float)
+        covariances = np.asarray(self.covariances_, dtype=float)
+        shape = covariance_shape(self.covariance_type, *means.shape)
+        if covariances.shape != shape:
+            raise ValueError(
+                f"covariances_ has shape {covariances.shape}, but "
+                f"covariance_type={self.covariance_type!r} needs {shape}"
+            )
+        return GaussianParams(means, covariances)
+
+    def _take_family(self, params: GaussianParams) -> None:
+        self.means_, self.covariances_ = params
+
+    def _given_family(self) -> GaussianParams:
+        return GaussianParams(_array(self.means_init), _array(self.covariances_init))
+
+    def _width(self, params: GaussianParams) -> int:
+        return int(params.means.shape[1])
+
+    @property
+    def covars_(self) -> Array:
+        """Covariances as matrices (n_components, n_features, n_features)."""
+        return full_covariances(self.covariances_, self.covariance_type, np.shape(self.means_))
+
+    @covars_.setter
+    def covars_(self, value: Any) -> None:
+        self.covariances_ = np.asarray(value, dtype=float)
+
+    @classmethod
+    def from_parameters(
+        cls,
+        *,
+        startprob: Any,
+        transmat: Any,
+        means: Any,
+        covariances: Any,
+        covariance_type: Scatter = "diag",
+        **settings: Any,
+    ) -> GaussianHMM:
+        """A ready model from its parameters, without data.
+
+        Parameters
+        ----------
+        startprob : (K,) array-like
+        transmat : (K, K) array-like
+        means : (K, d) array-like
+        covariances : array-like
+            In the shape of `covariance_type`.
+        covariance_type : {"diag", "full", "tied", "spherical"}
+        **settings
+            Other constructor arguments.
+        """
+        means = np.array(means, dtype=float)
+        if means.ndim != 2:
+            raise ValueError(f"means must be (n_components, n_features), got shape {means.shape}")
+        k, d = means.shape
+        model = cls(k, covariance_type=covariance_type, **settings)
+        model.startprob_ = check_probabilities(startprob, (k,), "startprob")
+        model.transmat_ = check_transitions(transmat, k, "transmat", None)
+        model.means_ = check_shape(means, (k, d), "means")
+        shape = covariance_shape(covariance_type, k, d)
+        model.covariances_ = check_shape(covariances, shape, "covariances")
+        inverse(model.covariances_, covariance_type, "covariances")
+        model.n_features_in_ = d
+        return model
+
+
+class GMMHMM(BaseHMM):
+    """A hidden Markov model with a mixture of Gaussians in each state.
+
+    Parameters
+    ----------
+    n_components : int
+        Number of states.
+    n_mix : int
+        Gaussians in each state.
+    covariance_type : {"diag", "full", "spherical"}
+    startprob_init, transmat_init, transmat_mask, fixed, stationary
+        As in `HMM`; `fixed` may name "weights", "means" and "covariances" too.
+    weights_init : (n_components, n_mix) array-like, optional
+    means_init : (n_components, n_mix, n_features) array-like, optional
+    covariances_init : array-like, optional
+        In the shape of `covariances_`.
+    reg_covar : float
+        Added to the variances in each M-step, in squared units.
+    tol, max_iter, n_init, init_params, random_state, accelerate, stopping, n_jobs, verbose
+        As in `HMM`.
+    progress, callbacks
+        As in `HMM`.
+
+    Attributes
+    ----------
+    startprob_ : (n_components,) array
+    transmat_ : (n_components, n_components) array
+    weights_ : (n_components, n_mix) array
+    means_ : (n_components, n_mix, n_features) array
+    covariances_, covars_ : array
+        diag (K, M, d), full (K, M, d, d), spherical (K, M).
+    loglik_ : float
+    result_ : EMResult
+    converged_, n_iter_, n_features_in_, feature_names_in_
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latentem import GMMHMM
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.repeat([0.0, 9.0, 0.0, 9.0], 50)[:, None] + rng.choice([-2.0, 2.0], (200, 1))
+    >>> X = X + 0.1 * rng.standard_normal(X.shape)
+    >>> hmm = GMMHMM(2, n_mix=2, random_state=0).fit(X)
+    >>> np.sort(hmm.means_.ravel()).round(1).tolist()
+    [-2.0, 2.0, 7.0, 11.0]
+    """
+
+    _GROUPS: ClassVar[dict[str, str]] = {
+        "weights": "weights_init",
+        "means": "means_init",
+        "covariances": "covariances_init",
+    }
+
+    weights_: Array
+    means_: Array
+    covariances_: Array
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        n_mix: int = 1,
+        *,
+        covariance_type: Literal["diag", "full", "spherical"] = "diag",
+        startprob_init: Any = None,
+        transmat_init: Any = None,
+        weights_init: Any = None,
+        means_init: Any = None,
+        covariances_init: Any = None,
+        transmat_mask: Any = None,
+        fixed: Sequence[str] | Mapping[str, Any] = (),
+        stationary: bool = False,
+        reg_covar: float = 0.0,
+        tol: float = 1e-3,
+        max_iter: int = 1000,
+        n_init: int = 1,
+        init_params: InitParams = "kmeans",
+        random_state: Any = None,
+        accelerate: Literal["auto", "squarem"] | None = "auto",
+        stopping: Literal["aitken", "step"] = "aitken",
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        progress: bool = False,
+        callbacks: Sequence[Callable] | None = None,
+    ):
+        self.n_components = n_components
+        self.n_mix = n_mix
+        self.covariance_type = covariance_type
+        self.startprob_init = startprob_init
+        self.transmat_init = transmat_init
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.covariances_init = covariances_init
+        self.transmat_mask = transmat_mask
+        self.fixed = fixed
+        self.stationary = stationary
+        self.reg_covar = reg_covar
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.random_state = random_state
+        self.accelerate = accelerate
+        self.stopping = stopping
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.progress = progress
+        self.callbacks = callbacks
+
+    def _family(self) -> Family:
+        groups = [name for name in self._fixed() if name in self._GROUPS]
+        inner = Gaussian(
+            self.covariance_type, self.reg_covar, tuple(n for n in groups if n != "weights")
+        )
+        return MixtureFamily(inner, self.n_mix, ("weights",) if "weights" in groups else ())
+
+    def _family_params(self) -> MixtureFamilyParams:
+        weights = np.asarray(self.weights_, dtype=float)
+        means = np.asarray(self.means_, dtype=float)
+        covariances = np.asarray(self.covariances_, dtype=float)
+        k, m = self.n_components, self.n_mix
+        check_probabilities(weights, (k, m), "weights_")
+        if means.shape[:2] != (k, m) or means.ndim != 3:
+            raise ValueError(f"means_ must have shape ({k}, {m}, n_features), got {means.shape}")
+        flat = covariance_shape(self.covariance_type, k * m, means.shape[2])
+        if covariances.shape != (k, m, *flat[1:]):
+            raise ValueError(
+                f"covariances_ has shape {covariances.shape}, but "
+                f"covariance_type={self.covariance_type!r} needs {(k, m, *flat[1:])}"
+            )
+        inner = GaussianParams(means.reshape(k * m, -1), covariances.reshape(flat))
+        return MixtureFamilyParams(weights, inner)
+
+    def _take_family(self, params: MixtureFamilyParams) -> None:
+        k, m = np.shape(params.weights)
+        means, covariances = params.family
+        self.weights_ = params.weights
+        self.means_ = means.reshape(k, m, -1)
+        self.covariances_ = covariances.reshape(k, m, *covariances.shape[1:])
+
+    def _given_family(self) -> Any:
+        weights, means = _array(self.weights_init), _array(self.means_init)
+        covariances = _array(self.covariances_init)
+        if weights is None and means is None and covariances is None:
+            return None
+        if weights is None or means is None or covariances is None:
+            raise ValueError(
+                "weights_init, means_init and covariances_init belong together: give all three, "
+                "or none"
+            )
+        flat = (self.n_components * self.n_mix,)
+        inner = GaussianParams(
+            means.reshape(*flat, -1), covariances.reshape(*flat, *covariances.shape[2:])
+        )
+        return MixtureFamilyParams(weights, inner)
+
+    def _width(self, params: MixtureFamilyParams) -> int:
+        return int(params.family.means.shape[1])
+
+    @property
+    def covars_(self) -> Array:
+        """The covariances, as hmmlearn: compact as in `covariances_`."""
+        return self.covariances_
+
+    @covars_.setter
+    def covars_(self, value: Any) -> None:
+        self.covariances_ = np.asarray(value, dtype=float)
+
+    @classmethod
+    def from_parameters(
+        cls,
+        *,
+        startprob: Any,
+        transmat: Any,
+        weights: Any,
+        means: Any,
+        covariances: Any,
+        covariance_type: Literal["diag", "full", "spherical"] = "diag",
+        **settings: Any,
+    ) -> GMMHMM:
+        """A ready model from its parameters, without data; shapes as the attributes."""
+        means = np.array(means, dtype=float)
+        if means.ndim != 3:
+            raise ValueError(
+                f"means must be (n_components, n_mix, n_features), got shape {means.shape}"
+            )
+        k, m, d = means.shape
+        model = cls(k, m, covariance_type=covariance_type, **settings)
+        model.startprob_ = check_probabilities(startprob, (k,), "startprob")
+        model.transmat_ = check_transitions(transmat, k, "transmat", None)
+        model.weights_ = check_probabilities(weights, (k, m), "weights")
+        model.means_ = check_shape(means, (k, m, d), "means")
+        model.covariances_ = np.array(covariances, dtype=float)
+        inverse(model._family_params().family.covariances, covariance_type, "covariances")
+        model.n_features_in_ = d
+        return model
+
+
+def _array(value: Any) -> Array | None:
+    return None if value is None else np.array(value, dtype=float)

@@ -1,0 +1,172 @@
+"""Hidden Markov models of any family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from latentem.engine.family import Family
+from latentem.engine.starts import InitParams
+from latentem.estimators.base_hmm import BaseHMM
+from latentem.estimators.chain_checks import check_probabilities, check_transitions
+
+__all__ = ["HMM"]
+
+Array = np.ndarray
+
+
+class HMM(BaseHMM):
+    """A hidden Markov model of any family.
+
+    Parameters
+    ----------
+    family : Family
+        What rows are drawn from in each state, for example ``families.Exponential()``, or
+        your own.
+    n_components : int
+        Number of states.
+    startprob_init : (n_components,) array-like, optional
+        Start probabilities to begin with; by default equal.
+    transmat_init : (n_components, n_components) array-like, optional
+        Transition probabilities to begin with; by default counted between the first
+        guesses of the states.
+    family_init : params of the family, optional
+    transmat_mask : (n_components, n_components) bool array-like, optional
+        Which transitions there may be, apart from their values; see `left_right`.
+    fixed : tuple of {"startprob", "transmat"}, or dict
+        Groups that keep their starting values, which must be given. In a dict the values
+        are True, or a bool array of the entries that keep theirs. Groups of the family
+        are fixed there.
+    stationary : bool
+        The chain starts in its stationary distribution, which is estimated with it.
+    tol : float
+        With ``stopping="aitken"`` the projected remaining gain, in nats of the whole
+        weighted log-likelihood; with ``"step"`` the length of an EM step. 0 runs exactly
+        `max_iter` maps.
+    max_iter : int
+        Most EM maps.
+    n_init : int
+        Number of starts; the best is kept, all are in ``result_.starts``.
+    init_params : {"kmeans", "k-means++", "random", "random_from_data"} or callable
+        How the first guesses of the states are made.
+    random_state : None, int, Generator or RandomState
+    accelerate : {"auto", "squarem"} or None
+    stopping : {"aitken", "step"}
+    n_jobs : int or None
+        None uses the cores the process may use. Results do not depend on it.
+    verbose : int
+    progress : bool
+    callbacks : sequence of callables, optional
+
+    Attributes
+    ----------
+    startprob_ : (n_components,) array
+    transmat_ : (n_components, n_components) array
+    family_params_ : NamedTuple
+        Parameters of the family.
+    loglik_ : float
+        Total weighted log-likelihood at these parameters.
+    result_ : EMResult
+    converged_, n_iter_, n_features_in_, feature_names_in_
+
+    References
+    ----------
+    Baum, Petrie, Soules and Weiss (1970), doi:10.1214/aoms/1177697196.
+
+    Examples
+    --------
+    >>> from latentem import HMM, families
+    >>> from latentem.datasets import load_earthquakes
+    >>> X = load_earthquakes()[["count"]]
+    >>> hmm = HMM(families.Poisson(), 2, tol=1e-9, random_state=0).fit(X)
+    >>> round(hmm.loglik_, 4)
+    -341.8787
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        n_components: int = 1,
+        *,
+        startprob_init: Any = None,
+        transmat_init: Any = None,
+        family_init: Any = None,
+        transmat_mask: Any = None,
+        fixed: Sequence[str] | Mapping[str, Any] = (),
+        stationary: bool = False,
+        tol: float = 1e-3,
+        max_iter: int = 1000,
+        n_init: int = 1,
+        init_params: InitParams = "kmeans",
+        random_state: Any = None,
+        accelerate: Literal["auto", "squarem"] | None = "auto",
+        stopping: Literal["aitken", "step"] = "aitken",
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        progress: bool = False,
+        callbacks: Sequence[Callable] | None = None,
+    ):
+        self.family = family
+        self.n_components = n_components
+        self.startprob_init = startprob_init
+        self.transmat_init = transmat_init
+        self.family_init = family_init
+        self.transmat_mask = transmat_mask
+        self.fixed = fixed
+        self.stationary = stationary
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.random_state = random_state
+        self.accelerate = accelerate
+        self.stopping = stopping
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.progress = progress
+        self.callbacks = callbacks
+
+    def _family(self) -> Family:
+        return self.family
+
+    def _family_params(self) -> Any:
+        return self.family_params_
+
+    def _take_family(self, params: Any) -> None:
+        self.family_params_ = params
+
+    def _given_family(self) -> Any:
+        return self.family_init
+
+    def _width(self, params: Any) -> int | None:
+        return None
+
+    @classmethod
+    def from_parameters(
+        cls,
+        family: Family,
+        *,
+        startprob: Any,
+        transmat: Any,
+        family_params: Any,
+        **settings: Any,
+    ) -> HMM:
+        """A ready model from its parameters, without data.
+
+        Parameters
+        ----------
+        family : Family
+        startprob : (K,) array-like
+        transmat : (K, K) array-like
+        family_params : params of the family
+        **settings
+            Other constructor arguments.
+        """
+        k = len(np.asarray(startprob))
+        model = cls(family, k, **settings)
+        model.startprob_ = check_probabilities(startprob, (k,), "startprob")
+        model.transmat_ = check_transitions(transmat, k, "transmat", None)
+        model.family_params_ = family_params
+        return model

@@ -1,0 +1,160 @@
+r"""What a hidden Markov model says of sequences: states, their probabilities, what comes next.
+
+Smoothed probabilities :math:`p(z_t \mid x_1..x_T)` use the whole sequence, filtered ones
+:math:`p(z_t \mid x_1..x_t)` no row that comes later. The Viterbi path is the most
+probable path as a whole (Viterbi 1967, doi:10.1109/TIT.1967.1054010); the most probable
+state of each row is another path, which may even be impossible. From the filtered
+probabilities of the last row, p, the states h rows ahead have probabilities
+:math:`p P^h`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from latentem.engine.backends import Backend, one_blas_thread
+from latentem.engine.blocks import Sequences
+from latentem.models.chain import smooth
+from latentem.models.hidden_markov import HiddenMarkov, HiddenMarkovParams, Prepared
+from latentem.models.paths import draw_paths, filtered, viterbi
+
+__all__ = [
+    "Decoded",
+    "decode",
+    "draw_states",
+    "filter_states",
+    "forecast_states",
+    "path_loglik",
+    "smooth_states",
+]
+
+Array = np.ndarray
+Kernel = Callable[[Prepared, Array, Sequences, int], tuple[Any, Array, Array]]
+
+
+class Decoded(NamedTuple):
+    """What was found for each row, and the log-likelihoods of the sequences.
+
+    `values` has the rows last: paths (n,) or probabilities (K, n). `loglik` (S,) is that
+    of each sequence, of the path itself for paths. `impossible` (S,) is the row, counted
+    over all sequences, that no reachable state can have produced; -1 if there is none.
+    """
+
+    values: Array
+    loglik: Array
+    impossible: Array
+
+
+def smooth_states(
+    model: HiddenMarkov, params: HiddenMarkovParams, data: Sequences, backend: Backend
+) -> Decoded:
+    """Smoothed probabilities (K, n)."""
+
+    def kernel(prepared: Prepared, density: Array, block: Sequences, begin: int) -> Any:
+        found = smooth(prepared.chain, density, block.offsets)
+        return density, found.loglik, found.impossible
+
+    return _decoded(model, params, data, backend, kernel)
+
+
+def filter_states(
+    model: HiddenMarkov, params: HiddenMarkovParams, data: Sequences, backend: Backend
+) -> Decoded:
+    """Filtered probabilities (K, n)."""
+
+    def kernel(prepared: Prepared, density: Array, block: Sequences, begin: int) -> Any:
+        loglik, impossible = filtered(prepared.chain, density, block.offsets)
+        return density, loglik, impossible
+
+    return _decoded(model, params, data, backend, kernel)
+
+
+def decode(
+    model: HiddenMarkov, params: HiddenMarkovParams, data: Sequences, backend: Backend
+) -> Decoded:
+    """Viterbi paths (n,), with the joint log density of each sequence and its path."""
+
+    def kernel(prepared: Prepared, density: Array, block: Sequences, begin: int) -> Any:
+        return viterbi(prepared.chain, density, block.offsets)
+
+    return _decoded(model, params, data, backend, kernel)
+
+
+def draw_states(
+    model: HiddenMarkov,
+    params: HiddenMarkovParams,
+    data: Sequences,
+    rng: np.random.Generator,
+    backend: Backend,
+) -> Decoded:
+    """A path (n,) drawn from the posterior distribution of paths."""
+    uniforms = rng.random(len(data))
+
+    def kernel(prepared: Prepared, density: Array, block: Sequences, begin: int) -> Any:
+        return draw_paths(
+            prepared.chain, density, block.offsets, uniforms[begin : begin + len(block)]
+        )
+
+    return _decoded(model, params, data, backend, kernel)
+
+
+def _decoded(
+    model: HiddenMarkov,
+    params: HiddenMarkovParams,
+    data: Sequences,
+    backend: Backend,
+    kernel: Kernel,
+) -> Decoded:
+    blocks = model.blocks(data)
+    begins = np.cumsum([0, *(len(block) for block in blocks)])[:-1]
+    with one_blas_thread(), np.errstate(all="ignore"):
+        prepared = model.prepare(params)
+
+        def one(place: tuple[Sequences, int]) -> tuple[Any, Array, Array]:
+            block, begin = place
+            density, _ = model.evaluate(prepared, block)
+            return kernel(prepared, density, block, begin)
+
+        parts = list(backend.map(one, list(zip(blocks, begins.tolist(), strict=True))))
+    impossible = [
+        np.where(part[2] >= 0, part[2] + begin, -1)
+        for part, begin in zip(parts, begins, strict=True)
+    ]
+    return Decoded(
+        np.concatenate([part[0] for part in parts], axis=-1),
+        np.concatenate([part[1] for part in parts]),
+        np.concatenate(impossible),
+    )
+
+
+def path_loglik(
+    model: HiddenMarkov, params: HiddenMarkovParams, data: Sequences, path: Array
+) -> Array:
+    """Joint log density of each sequence and its states, (S,)."""
+    out = []
+    begin = 0
+    with one_blas_thread(), np.errstate(all="ignore"):
+        prepared = model.prepare(params)
+        start, moves = np.log(model.startprob(params)), np.log(params.transmat)
+        for block in model.blocks(data):
+            density, _ = model.evaluate(prepared, block)
+            states = path[begin : begin + len(block)]
+            begin += len(block)
+            terms = density[states, np.arange(len(block))]
+            terms[1:] += moves[states[:-1], states[1:]]
+            first = block.offsets[:-1]
+            terms[first] = density[states[first], first] + start[states[first]]
+            out.append(np.add.reduceat(terms, first))
+    return np.concatenate(out)
+
+
+def forecast_states(transmat: Array, last: Array, horizon: int) -> Array:
+    """Probabilities of the states 1..horizon rows ahead, (horizon, K)."""
+    out, current = np.empty((horizon, len(last))), last
+    for i in range(horizon):
+        current = current @ transmat
+        out[i] = current
+    return out

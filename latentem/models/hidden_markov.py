@@ -1,0 +1,464 @@
+r"""Hidden Markov models of any family.
+
+A chain of states :math:`z_1, z_2, \dots` with :math:`p(z_1 = k) = \pi_k` and
+:math:`p(z_{t+1} = j \mid z_t = i) = P_{ij}`; row t comes from the family's component
+:math:`z_t`. E-step, by the forward and backward passes (Baum, Petrie, Soules and Weiss
+1970, doi:10.1214/aoms/1177697196) over each sequence:
+
+.. math:: \gamma_{tk} = p(z_t = k \mid x), \qquad
+          \xi_{ij} = \sum_t p(z_t = i, z_{t+1} = j \mid x)
+
+M-step: :math:`\pi` in proportion to the sum of the :math:`\gamma_1` of all sequences, rows
+of P in proportion to those of :math:`\xi`, and the family's own with weights
+:math:`\gamma`. A sequence of weight w counts w times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import reduce
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from latentem.engine.backends import spread
+from latentem.engine.blocks import Sequences, bounds
+from latentem.engine.constraints import Fixed, Simplex
+from latentem.engine.family import Family
+from latentem.engine.model import Diagnosis, Expectation, LatentModel
+from latentem.engine.starts import InitParams, responsibilities
+from latentem.engine.trees import add
+from latentem.models.chain import Chain, chain, smooth
+from latentem.models.transitions import (
+    maximize_rows,
+    maximize_stationary,
+    stationary_distribution,
+)
+
+__all__ = ["HiddenMarkov", "HiddenMarkovParams", "sequences"]
+
+Array = np.ndarray
+
+#: Rows of short sequences that make a block, and rows of a piece of a long one.
+BLOCK_ROWS = 8192
+#: Floats of log densities in a block of short sequences (4 MB).
+BLOCK_FLOATS = 2**19
+
+
+class HiddenMarkovParams(NamedTuple):
+    """Start probabilities (K,), transition probabilities (K, K), parameters of the family.
+
+    A stationary chain has None for its start: it follows from the transitions.
+    """
+
+    startprob: Any
+    transmat: Any
+    family: Any
+
+
+class HiddenMarkovStatistics(NamedTuple):
+    start: Array  # (K,): expected first states
+    transitions: Array  # (K, K): expected transitions
+    visits: Array  # (K,): expected rows in each state
+    family: Any
+
+
+class Prepared(NamedTuple):
+    chain: Chain
+    family: Any
+
+
+def sequences(data: Any) -> Sequences:
+    """Data as `Sequences`: an array (one sequence), a list of arrays, or ``(x, lengths, ...)``.
+
+    Raises
+    ------
+    ValueError
+        For lengths that do not sum to the rows, an empty sequence, or arrays of
+        different width.
+    """
+    if isinstance(data, Sequences):
+        found = data
+    elif isinstance(data, tuple):
+        found = Sequences(*data)
+    elif isinstance(data, list):
+        parts = [np.asarray(part) for part in data]
+        for i, part in enumerate(parts):
+            if part.ndim != 2 or part.shape[1] != parts[0].shape[1]:
+                raise ValueError(
+                    f"sequences must be 2-D arrays of one width, but sequence 0 has shape "
+                    f"{parts[0].shape} and sequence {i} has {part.shape}"
+                )
+        if not parts:
+            raise ValueError("the list of sequences is empty: there is nothing to fit")
+        found = Sequences(np.concatenate(parts), np.array([len(part) for part in parts]))
+    else:
+        found = Sequences(np.asarray(data), np.array([len(data)]))
+    x, lengths = np.asarray(found.x), np.asarray(found.lengths)
+    if x.ndim != 2:
+        raise ValueError(f"the rows must be a 2-D array, found {x.ndim}-D: use x[:, None]")
+    whole = lengths.ndim == 1 and np.issubdtype(lengths.dtype, np.integer)
+    if not whole or len(lengths) == 0 or lengths.min() < 1:
+        raise ValueError(f"lengths must be a list of integers >= 1, got {found.lengths!r}")
+    if lengths.sum() != len(x):
+        raise ValueError(f"lengths sum to {lengths.sum()}, but there are {len(x)} rows")
+    if found.weights is not None:
+        weights = np.asarray(found.weights, dtype=float)
+        if weights.shape != lengths.shape:
+            raise ValueError(
+                f"weights must have one value per sequence, shape {lengths.shape}, got "
+                f"{weights.shape}"
+            )
+        if not (np.all(weights >= 0) and np.all(weights < np.inf)):
+            raise ValueError("weights must be finite numbers >= 0")
+        found = replace(found, weights=weights)
+    return replace(found, x=x, lengths=lengths)
+
+
+class HiddenMarkov(LatentModel):
+    """A hidden Markov model with `n_components` states.
+
+    Parameters
+    ----------
+    family : Family
+        What the rows are drawn from, one component for each state.
+    n_components : int
+    init_params : {"kmeans", "k-means++", "random", "random_from_data"} or callable
+        How `initialize` makes the first responsibilities.
+    transmat_mask : (K, K) bool array, optional
+        Which transitions there may be; the others have probability 0 for good.
+    fixed : tuple of {"startprob", "transmat"}, or dict
+        Groups that keep their starting values. In a dict the values are True, or a
+        bool array that says which entries keep theirs.
+    stationary : bool
+        The chain starts in its stationary distribution.
+
+    Examples
+    --------
+    >>> from latentem import EM, families, models
+    >>> from latentem.datasets import load_earthquakes
+    >>> counts = load_earthquakes()[["count"]]
+    >>> result = EM(tol=1e-9).run(models.HiddenMarkov(families.Poisson(), 2), counts, rng=0)
+    >>> round(result.loglik, 6)
+    -341.878701
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        n_components: int,
+        init_params: InitParams = "kmeans",
+        transmat_mask: Array | None = None,
+        fixed: Sequence[str] | Mapping[str, Any] = (),
+        stationary: bool = False,
+    ):
+        if not isinstance(family, Family):
+            raise TypeError(f"family must be a Family, got {type(family).__name__}")
+        if isinstance(n_components, bool) or not isinstance(n_components, int | np.integer):
+            raise TypeError(f"n_components must be an integer, got {n_components!r}")
+        if n_components < 1:
+            raise ValueError(f"n_components must be at least 1, got {n_components}")
+        k = int(n_components)
+        self.family = family
+        self.n_components = k
+        self.init_params = init_params
+        self.stationary = bool(stationary)
+        self.additive = family.additive
+        self.monotone = family.monotone
+        self.transmat_mask = _mask(transmat_mask, k)
+        self.fixed = dict(fixed) if isinstance(fixed, Mapping) else dict.fromkeys(fixed, True)
+        unknown = set(self.fixed) - {"startprob", "transmat"}
+        if unknown:
+            raise ValueError(f"fixed knows 'startprob' and 'transmat', got {sorted(unknown)}")
+        if self.stationary and "startprob" in self.fixed:
+            raise ValueError(
+                "stationary=True makes the start distribution follow from transmat: it cannot be "
+                "fixed as well"
+            )
+        self.free_start = _free(self.fixed.get("startprob", False), (k,), "startprob")
+        self.free_moves = _free(self.fixed.get("transmat", False), (k, k), "transmat")
+        if self.transmat_mask is not None:
+            free = True if self.free_moves is None else self.free_moves
+            self.free_moves = self.transmat_mask & free
+
+    def __repr__(self) -> str:
+        return f"HiddenMarkov({self.family!r}, {self.n_components})"
+
+    def blocks(self, data: Any, size: int | None = None) -> list[Sequences]:
+        """Whole sequences as blocks of about `size` rows; see `sequences` for `data`."""
+        data = self.seen(sequences(data))
+        rows = BLOCK_ROWS if size is None else size
+        if size is None:
+            rows = max(min(rows, BLOCK_FLOATS // self.n_components), 256)
+        out = [data.between(first, last) for first, last in _groups(data.lengths, rows)]
+        return [self.encoded(block) for block in out]
+
+    def seen(self, data: Sequences) -> Sequences:
+        """The data with rows of which nothing was seen marked, and filled where need be."""
+        x, k = data.x, self.n_components
+        if data.labels is not None:
+            labels = np.asarray(data.labels)
+            if labels.shape != (len(x),):
+                raise ValueError(
+                    f"labels must have one value per row, shape ({len(x)},), got {labels.shape}"
+                )
+            whole = np.issubdtype(labels.dtype, np.integer)
+            if not whole or labels.min() < -1 or labels.max() >= k:
+                raise ValueError(
+                    f"labels must be integers: a state, 0..{k - 1}, or -1 where it is not known"
+                )
+        missing = None
+        if not (np.isfinite(np.sum(x)) or np.all(np.isfinite(x))):
+            absent = np.isnan(x)
+            missing = absent.all(axis=1)
+            if missing.all():
+                raise ValueError("every row is missing: there is nothing to fit")
+            left = ~np.isfinite(x) & ~missing[:, None]
+            if self.family.missing_cells:
+                left &= ~absent
+            if left.any():
+                row, column = np.argwhere(left)[0]
+                raise ValueError(
+                    f"x[{row}, {column}] is {x[row, column]}: {type(self.family).__name__} needs "
+                    "finite numbers in every row of which anything was seen. Make the whole row "
+                    "NaN, or fill the cell"
+                )
+            if missing.any() and not self.family.missing_cells:
+                x = np.where(missing[:, None], x[np.argmin(missing)], x)
+        self.family.check(x if missing is None else x[~missing])
+        return replace(data, x=x, missing=missing)
+
+    def encoded(self, block: Sequences) -> Sequences:
+        """The block with its rows encoded, in pieces if it is one long sequence."""
+        pieces = tuple(self.family.encode(block.x[a:b]) for a, b in _pieces(block))
+        return replace(block, encoded=pieces)
+
+    def initialize(self, blocks: Sequence[Sequences], rng: np.random.Generator) -> Any:
+        fixed = list(self.fixed) + list(self.family.fixed)
+        if fixed:
+            raise ValueError(
+                f"{', '.join(fixed)} are fixed at their starting values, so these must be given: "
+                "pass parameters as start"
+            )
+        return self.guess(blocks, rng)
+
+    def guess(self, blocks: Sequence[Sequences], rng: np.random.Generator) -> HiddenMarkovParams:
+        """Parameters as `init_params` says, those of fixed groups included.
+
+        Transitions are counted between the first responsibilities of rows that follow
+        each other, with one more shared by each row of the matrix.
+        """
+        rows = np.concatenate([block.x for block in blocks])
+        weights = np.concatenate([row_weights(block) for block in blocks])
+        labels = [block.labels for block in blocks if block.labels is not None]
+        known = np.concatenate(labels) if len(labels) == len(blocks) else None
+        lasts = np.cumsum(np.concatenate([block.lengths for block in blocks])) - 1
+        x, k = self.family.encode(rows), self.n_components
+        found = []
+        for shares in responsibilities(self.family.points(x), weights, k, self.init_params, rng):
+            if known is not None:
+                shares[:, known >= 0] = known[known >= 0] == np.arange(k)[:, None]
+            follows = np.ones(len(rows) - 1, dtype=bool)
+            follows[lasts[:-1]] = False
+            before, after = shares[:, :-1][:, follows], shares[:, 1:][:, follows]
+            moves = (before * weights[:-1][follows]) @ after.T
+            found.append(self._assemble(moves, self.family.initialize(x, shares * weights, rng)))
+        if len(found) == 1:
+            return found[0]
+        sample = [self.encoded(block) for block in blocks]
+
+        def loglik(params: HiddenMarkovParams) -> float:
+            prepared = self.prepare(params)
+            return sum(self.e_step(prepared, block).loglik for block in sample)
+
+        return max(found, key=loglik)
+
+    def _assemble(self, moves: Array, family: Any) -> HiddenMarkovParams:
+        """Parameters from rough counts of transitions."""
+        k = self.n_components
+        allowed = np.ones((k, k)) if self.transmat_mask is None else self.transmat_mask * 1.0
+        even = allowed / allowed.sum(axis=1, keepdims=True)
+        moves = moves * allowed + even
+        start = None if self.stationary else np.full(k, 1.0 / k)
+        return HiddenMarkovParams(start, moves / moves.sum(axis=1, keepdims=True), family)
+
+    def prepare(self, params: HiddenMarkovParams) -> Prepared:
+        return Prepared(
+            chain(self.startprob(params), params.transmat), self.family.prepare(params.family)
+        )
+
+    def startprob(self, params: HiddenMarkovParams) -> Array:
+        """Start probabilities (K,), those of a stationary chain included."""
+        if self.stationary:
+            return stationary_distribution(params.transmat)
+        return params.startprob
+
+    def evaluate(self, prepared: Prepared, block: Sequences) -> tuple[Array, Any]:
+        """Log densities (K, m) of the rows of a block under each state; labels obeyed.
+
+        And what the family shares with its statistics, where the block is of one piece:
+        kept for a long sequence it would be the largest array of all.
+        """
+        if len(block.encoded) == 1:
+            out, shared = self.family.evaluate(prepared.family, block.encoded[0])
+        else:
+            out, shared = np.empty((self.n_components, len(block))), None
+
+            def fill(part: tuple[tuple[int, int], Any]) -> None:
+                (begin, end), x = part
+                out[:, begin:end] = self.family.evaluate(prepared.family, x)[0]
+
+            spread(fill, list(zip(_pieces(block), block.encoded, strict=True)))
+        if block.missing is not None and not self.family.missing_cells:
+            out[:, block.missing] = 0.0
+        if block.labels is not None:
+            other = block.labels != np.arange(self.n_components)[:, None]
+            out[other & (block.labels >= 0)] = -np.inf
+        return out, shared
+
+    def e_step(self, prepared: Prepared, block: Sequences) -> Expectation:
+        posterior, shared = self.evaluate(prepared, block)
+        found = smooth(prepared.chain, posterior, block.offsets, block.weights)
+        visits = posterior.sum(axis=1)
+        if block.missing is not None:
+            posterior[:, block.missing] = 0.0
+
+        def summed(part: tuple[tuple[int, int], Any]) -> Any:
+            (begin, end), x = part
+            shares = np.ascontiguousarray(posterior[:, begin:end])
+            return self.family.statistics(prepared.family, x, shares, shared)
+
+        parts = list(zip(_pieces(block), block.encoded, strict=True))
+        family = reduce(add, spread(summed, parts))
+        weights = np.ones(len(found.loglik)) if block.weights is None else block.weights
+        present = weights > 0  # 0 * -inf would be NaN
+        return Expectation(
+            HiddenMarkovStatistics(found.start, found.pairs, visits, family),
+            float(weights[present] @ found.loglik[present]),
+            float(row_weights(block).sum()),
+        )
+
+    def m_step(
+        self, statistics: HiddenMarkovStatistics, params: HiddenMarkovParams
+    ) -> HiddenMarkovParams:
+        start, moves = params.startprob, params.transmat
+        transitions = statistics.transitions
+        if self.stationary:
+            if self.fixed.get("transmat") is not True:
+                moves = maximize_stationary(statistics.start, transitions, moves, self.free_moves)
+        else:
+            if self.fixed.get("startprob") is not True:
+                start = maximize_rows(statistics.start, start, self.free_start)
+            if self.fixed.get("transmat") is not True:
+                moves = maximize_rows(transitions, moves, self.free_moves)
+        return HiddenMarkovParams(
+            start, moves, self.family.maximize(statistics.family, params.family)
+        )
+
+    def constraints(self) -> HiddenMarkovParams | None:
+        family = self.family.constraints()
+        if family is None:
+            return None
+        start: Any = Fixed() if self.fixed.get("startprob") is True else Simplex(self.free_start)
+        moves: Any = Fixed() if self.fixed.get("transmat") is True else Simplex(self.free_moves)
+        return HiddenMarkovParams(None if self.stationary else start, moves, family)
+
+    def log_prior(self, params: HiddenMarkovParams) -> float:
+        return self.family.log_prior(params.family)
+
+    def expected_loglik(
+        self, params: HiddenMarkovParams, statistics: HiddenMarkovStatistics
+    ) -> float:
+        chosen = 0.0
+        for counts, values in (
+            (statistics.start, self.startprob(params)),
+            (statistics.transitions, params.transmat),
+        ):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                chosen += float(np.where(counts > 0, counts * np.log(values), 0.0).sum())
+        return chosen + self.family.expected_loglik(params.family, statistics.family)
+
+    def diagnose(self, params: HiddenMarkovParams, statistics: HiddenMarkovStatistics) -> Diagnosis:
+        found = self.family.diagnose(params.family, statistics.family)
+        total = statistics.visits.sum()
+        empty = tuple(
+            f"state {k} is never visited (weight {statistics.visits[k]:.2g}) and keeps its last "
+            "parameters"
+            for k in np.flatnonzero(statistics.visits <= 1e-12 * total)
+        )
+        return Diagnosis(found.degenerate, found.notes + empty, found.not_identified)
+
+    def sample(self, params: HiddenMarkovParams, n: int, rng: np.random.Generator) -> Sequences:
+        """Sequences of 50 rows, n rows together."""
+        lengths = np.full(-(-n // 50), 50)
+        lengths[-1] = n - 50 * (len(lengths) - 1)
+        states = np.concatenate([self.sample_states(params, length, rng) for length in lengths])
+        return Sequences(self.family.sample(params.family, states, rng), lengths)
+
+    def sample_states(self, params: HiddenMarkovParams, n: int, rng: np.random.Generator) -> Array:
+        """A path of n states, (n,) int64."""
+        edges = params.transmat.cumsum(axis=1)
+        edges /= edges[:, -1:]
+        start = self.startprob(params).cumsum()
+        states = np.empty(n, dtype=np.int64)
+        draws = rng.random(n)
+        state = int(np.searchsorted(start / start[-1], draws[0], side="right"))
+        states[0] = state
+        for t in range(1, n):
+            state = int(np.searchsorted(edges[state], draws[t], side="right"))
+            states[t] = state
+        return states
+
+
+def row_weights(block: Sequences) -> Array:
+    """Weight of each row (m,): that of its sequence, and 0 where nothing was seen."""
+    if block.weights is None:
+        weights = np.ones(len(block))
+    else:
+        weights = np.repeat(block.weights, block.lengths)
+    if block.missing is not None:
+        weights[block.missing] = 0.0
+    return weights
+
+
+def _groups(lengths: Array, rows: int) -> list[tuple[int, int]]:
+    """First and last of the sequences of each block: about equal in rows, at most `rows`."""
+    ends = np.cumsum(lengths)
+    count = max(-(-int(ends[-1]) // rows), 1)
+    count += count % 2 if count > 1 else 0
+    edges = np.searchsorted(ends, np.linspace(0, ends[-1], count + 1)[1:-1], side="left") + 1
+    edges = np.unique(np.concatenate([[0], edges, [len(lengths)]]))
+    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+
+
+def _pieces(block: Sequences) -> list[tuple[int, int]]:
+    """Begin and end of the pieces in which the rows of a block are encoded."""
+    return bounds(len(block), BLOCK_ROWS)
+
+
+def _mask(mask: Any, k: int) -> Array | None:
+    if mask is None:
+        return None
+    mask = np.asarray(mask)
+    if mask.shape != (k, k):
+        raise ValueError(f"transmat_mask must have shape ({k}, {k}), got {mask.shape}")
+    mask = mask.astype(bool)
+    if not mask.any(axis=1).all():
+        raise ValueError(
+            f"row {np.argmin(mask.any(axis=1))} of transmat_mask allows no transition: a state "
+            "has to go somewhere, if only to itself"
+        )
+    return None if mask.all() else mask
+
+
+def _free(kept: Any, shape: tuple[int, ...], name: str) -> Array | None:
+    """Entries that may move; None where all may."""
+    if isinstance(kept, bool):
+        return None if not kept else np.zeros(shape, dtype=bool)
+    kept = np.asarray(kept)
+    if kept.shape != shape or kept.dtype != bool:
+        raise ValueError(
+            f"fixed[{name!r}] must be True or a bool array of shape {shape}, got {kept!r}"
+        )
+    return ~kept
