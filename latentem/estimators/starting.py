@@ -92,7 +92,7 @@ def around_means(model: Mixture, family: Gaussian, means: Array, data: Rows) -> 
     centre = blocks[0][0].mean(axis=0)
     with one_blas_thread(), np.errstate(all="ignore"):
         every = _moments(Gaussian("diag"), [(x, w[None]) for x, w in blocks], centre)
-        spread = np.maximum(overall(every)[1], resolution(every))
+        spread = np.maximum(overall(every)[1], resolution(every)[0])
         shares = [(x, _nearest(x, means / np.sqrt(spread), np.sqrt(spread)) * w) for x, w in blocks]
         near = _moments(Gaussian(kind), shares, centre)
     broad = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+from scipy.linalg.lapack import dtrtri
 
 from latentem.engine.moments import Moments, Scatter
 
@@ -17,10 +18,15 @@ __all__ = ["KINDS"]
 Array = np.ndarray
 KINDS: tuple[Scatter, ...] = ("full", "tied", "diag", "spherical")
 
-#: A standard deviation below this share of a column's size is rounding.
-RESOLUTION = 1e3 * np.finfo(float).eps
+EPS = np.finfo(float).eps
+#: A standard deviation below this share of the size of the rows is rounding.
+RESOLUTION = 1e3 * EPS
 #: Least eigenvalue of a correlation matrix: below it, columns are collinear.
 CONDITION = 1e-12
+#: Least eigenvalue of the correlation matrix that a singular covariance is lifted to. Well
+#: above CONDITION: rounding moves a log-likelihood by EPS / LIFTED a row, and the driver
+#: must not see it fall for that.
+LIFTED = 1e-8
 
 
 @cache
@@ -37,11 +43,22 @@ def whiteners(covariances: Array, kind: Scatter, d: int) -> tuple[Array, Array]:
         except np.linalg.LinAlgError:
             raise np.linalg.LinAlgError("a covariance is not positive definite") from None
         logdet = 2 * np.log(factor.diagonal(0, -2, -1)).sum(axis=-1)
-        return np.linalg.inv(factor), logdet
+        return inverted(factor), logdet
     if not (covariances > 0).all():
         raise np.linalg.LinAlgError("a variance is not positive")
     log = np.log(covariances)
     return 1 / np.sqrt(covariances), log.sum(axis=1) if kind == "diag" else d * log
+
+
+def inverted(factors: Array) -> Array:
+    """Inverses of lower triangular matrices (..., d, d), exact whatever the units of the columns.
+
+    A general inverse would exchange rows, and mix numbers of any size with the zeros.
+    """
+    out = factors.copy()
+    for factor in out.reshape(-1, *out.shape[-2:]):
+        dtrtri(factor.T, overwrite_c=1)  # in place: the transpose is upper, in Fortran order
+    return out
 
 
 def whiten(y: Array, whitener: Array, k: int, kind: Scatter) -> Array:
@@ -88,20 +105,25 @@ def cancelled(moved: Array, scatter: Array, limit: float, kind: Scatter) -> Arra
 
 
 def about_mean(x: Array, weights: Array, mean: Array, kind: Scatter) -> tuple[Array, Array]:
-    """Exact mean and scatter of weighted rows, in two passes about a first guess."""
+    """Exact mean and scatter of weighted rows, from a first guess at the mean.
+
+    Corrected twice, so that the error is of the rounding of the mean, not of the guess.
+    """
     weight = weights.sum()
     if not weight > 0:
         return mean, np.zeros((x.shape[1],) * 2) if kind in ("full", "tied") else 0.0 * mean
     y = x - mean
-    shift = (weights @ y) / weight
-    y -= shift
+    for _ in range(2):
+        shift = (weights @ y) / weight
+        y -= shift
+        mean = mean + shift
     if kind in ("full", "tied"):
         scatter = (y * weights[:, None]).T @ y
         scatter = 0.5 * (scatter + scatter.T)
     else:
         scatter = weights @ (y * y)
         scatter = scatter.mean() if kind == "spherical" else scatter
-    return mean + shift, scatter
+    return mean, scatter
 
 
 def divide(scatter: Array, weight: Array, kind: Scatter) -> Array:
@@ -126,90 +148,194 @@ def shifted(covariances: Array, reg: float, kind: Scatter) -> Array:
 
 
 def overall(moments: Moments) -> tuple[Array, Array]:
-    """Mean (d,) and variance (d,) of all rows together, components merged."""
+    """Mean (d,) of all rows together, components merged, and their covariance.
+
+    The covariance is (d, d) for full and tied, the variances (d,) otherwise; for
+    spherical the columns share what is within the components.
+    """
     weight = moments.weight
     total = weight.sum() or 1.0
     mean = weight @ moments.mean / total
-    within = variances(moments.scatter, moments.kind).sum(axis=0)
-    between = weight @ (moments.mean - mean) ** 2
-    return mean, (within + between) / total
+    delta = moments.mean - mean
+    if moments.kind in ("full", "tied"):
+        within = moments.scatter.sum(axis=0) if moments.kind == "full" else moments.scatter
+        return mean, (within + (delta * weight[:, None]).T @ delta) / total
+    return mean, (variances(moments.scatter, moments.kind).sum(axis=0) + weight @ delta**2) / total
 
 
 def resolution(moments: Moments) -> Array:
-    """Least variance per column that float64 data of this size can tell from 0, (d,)."""
-    squares = moments.weight @ moments.mean**2 + variances(moments.scatter, moments.kind).sum(
-        axis=0
-    )
-    size = squares / (moments.weight.sum() or 1.0)
-    size[size == 0] = 1.0
-    return RESOLUTION**2 * size
+    """Least variances that rows of this size can tell from 0: (K, d), for tied (1, d).
 
-
-def floored(covariances: Array, floor: Array, kind: Scatter) -> Array:
-    """Covariances with variances at least `floor` and columns that are not collinear.
-
-    The limit on collinearity is on the component's own correlation matrix, so it
-    does not depend on the units of the columns.
+    The size is that of a component's own rows (the mean square, of all rows where they
+    share the covariance): a far component or outlier blurs no other. Where a component
+    sits on zeros it has no size, and a far smaller share of all rows' size counts.
     """
+    within = divide(moments.scatter, moments.weight, moments.kind)
+    size = moments.mean**2 + variances(within, moments.kind)
+    whole = moments.weight @ size / (moments.weight.sum() or 1.0)
+    if moments.kind == "tied":
+        size = whole[None]
+    floor = RESOLUTION**2 * np.maximum(size, RESOLUTION**2 * whole)
+    floor[:, whole == 0] = RESOLUTION**2
+    return np.maximum(floor, np.finfo(float).tiny)
+
+
+def constant(moments: Moments) -> Array:
+    """Columns (d,) that do not vary beyond rounding in all rows together."""
+    mean, spread = overall(moments)
+    variance = spread.diagonal() if spread.ndim == 2 else spread
+    return variance <= RESOLUTION**2 * (mean**2 + variance)
+
+
+def held(covariances: Array, moments: Moments, old: Array | None = None) -> Array:
+    """Covariances of an M-step, held where float64 can tell them from singular ones.
+
+    Variances are at least `resolution`; a full matrix that is singular up to rounding is
+    lifted. With the `old` covariances of that step, one that had to be changed so
+    replaces its old one only if that raises Q beyond rounding: no map falls.
+    """
+    kind = moments.kind
+    if _sound(covariances, moments):
+        return covariances
+    floor = resolution(moments)
     if kind == "diag":
         return np.maximum(covariances, floor)
     if kind == "spherical":
-        return np.maximum(covariances, floor.mean())
-    matrices = covariances if kind == "full" else covariances[None]
-    lack = floor - matrices.diagonal(0, 1, 2)
-    if lack.max() > 0:
-        matrices = matrices + np.maximum(lack, 0.0)[:, :, None] * np.eye(len(floor))
-    singular = collinear(matrices)
-    if singular.any():
-        matrices = matrices.copy()
-        for k in np.flatnonzero(singular):
-            matrices[k] = _lifted(matrices[k])
-    return matrices if kind == "full" else matrices[0]
+        return np.maximum(covariances, floor.mean(axis=1))
+    raw = covariances if kind == "full" else covariances[None]
+    before = old if kind == "full" or old is None else old[None]
+    variance = raw.diagonal(0, 1, 2)
+    spread = np.maximum(variance, floor)
+    new = raw + (spread - variance)[:, :, None] * np.eye(raw.shape[-1])
+    changed = (spread > variance).any(axis=1)
+    for k in np.flatnonzero(singular(new, 0.5 * floor)):  # not those that are on the floor now
+        new[k] = _lifted(new[k], None if before is None else before[k])
+        changed[k] = True
+    if before is None:
+        return new if kind == "full" else new[0]
+    for k in np.flatnonzero(changed):
+        allowed = before[k].diagonal() >= 0.999 * floor[k]
+        if allowed.all() and not _raises(new[k], before[k], raw[k]):
+            new[k] = before[k]
+    return new if kind == "full" else new[0]
 
 
-def collinear(matrices: Array) -> Array:
+def _sound(covariances: Array, moments: Moments) -> bool:
+    """Whether all covariances are clearly regular: a quick look that spares the long one."""
+    variance = variances(covariances, moments.kind)
+    limit = moments.mean**2
+    whole = limit.max() + variance.max()
+    limit *= 2 * RESOLUTION**2
+    limit += RESOLUTION**4 * whole  # of all columns: too high in some units, never too low
+    if moments.kind in ("diag", "spherical"):
+        return bool((variance > limit).all())
+    try:
+        np.linalg.cholesky(_lowered(covariances, limit + CONDITION * variance, moments.kind))
+    except np.linalg.LinAlgError:
+        return False
+    return True
+
+
+def _lowered(covariances: Array, limit: Array, kind: Scatter) -> Array:
+    """Covariances less the limits of their variances; for tied the highest of the limits."""
+    d = covariances.shape[-1]
+    lower = covariances.copy()
+    diagonal = lower.reshape(-1, d * d)[:, :: d + 1]
+    diagonal -= limit if kind == "full" else limit.max(axis=0)
+    return lower
+
+
+def singular(matrices: Array, floor: Array) -> Array:
     """Which covariances are singular up to rounding, whatever the units of their columns.
 
-    A pivot of the Cholesky factor, squared and divided by the variance of its
-    column, is the share of that variance the earlier columns do not explain.
+    Those that are not above the diagonal matrix of the least variances: `floor`, and a
+    share CONDITION of their own. (Pivots of a factor would be cheaper to look at, but are
+    rounding themselves once an earlier one is small.)
     """
-    spread = matrices.diagonal(0, 1, 2)
+    limit = np.maximum(CONDITION * matrices.diagonal(0, 1, 2), floor)
     try:
-        pivots = np.linalg.cholesky(matrices).diagonal(0, 1, 2)
-        return np.logical_not((pivots**2 > CONDITION * spread).all(axis=1))
+        np.linalg.cholesky(_lowered(matrices, limit, "full"))
     except np.linalg.LinAlgError:
-        scale = np.sqrt(spread)
-        correlations = matrices / (scale[:, :, None] * scale[:, None, :])
-        return np.array([np.linalg.eigvalsh(c)[0] <= CONDITION for c in correlations])
+        if len(matrices) == 1:
+            return np.ones(1, dtype=bool)
+        parts = zip(matrices, np.broadcast_to(floor, limit.shape), strict=True)
+        return np.concatenate([singular(one[None], low[None]) for one, low in parts])
+    return np.zeros(len(matrices), dtype=bool)
 
 
-def _lifted(matrix: Array) -> Array:
-    """A covariance whose correlation matrix has its eigenvalues lifted to the limit."""
-    scale = np.sqrt(np.diag(matrix))
-    values, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
-    lifted = (vectors * np.maximum(values, 2 * CONDITION)) @ vectors.T
-    lifted *= np.outer(scale, scale)
+def _lifted(matrix: Array, old: Array | None) -> Array:
+    """A covariance whose correlation matrix has its eigenvalues lifted to the limit.
+
+    The limit is relative to the component's own variances. Where these have grown since
+    the `old` covariance it is that one's least eigenvalue, so that the old covariance
+    stays within the bounds and the new one can only be likelier.
+    """
+    scale = np.sqrt(matrix.diagonal())
+    units = np.outer(scale, scale)
+    least = LIFTED
+    if old is not None:
+        least = np.clip(np.linalg.eigvalsh(old / units)[0], CONDITION, LIFTED)
+    values, vectors = np.linalg.eigh(matrix / units)
+    lifted = (vectors * np.maximum(values, least)) @ vectors.T * units
     return 0.5 * (lifted + lifted.T)
 
 
-def on_floor(covariances: Array, floor: Array, constant: Array, kind: Scatter) -> Array:
-    """Components that `floored` had to lift, not counting the constant columns.
+def _raises(new: Array, old: Array, scatter: Array) -> bool:
+    """Whether Q of rows with covariance `scatter` is higher at `new` than at `old`.
+
+    By more than the rounding of the three matrices can move it.
+    """
+    both = np.stack([new, old])
+    try:
+        factors, logdets = whiteners(both, "full", len(scatter))
+    except np.linalg.LinAlgError:
+        return False
+    precisions = factors.transpose(0, 2, 1) @ factors
+    loss = logdets + (precisions * scatter).sum(axis=(1, 2))
+    scale = np.sqrt(np.maximum(both.diagonal(0, 1, 2), scatter.diagonal()))
+    rounding = np.einsum("kab,ka,kb->k", np.abs(precisions), scale, scale).max()
+    return bool(loss[1] - loss[0] > 4 * EPS * rounding)
+
+
+def on_floor(covariances: Array, floor: Array, columns: Array, kind: Scatter) -> Array:
+    """Components whose covariances are singular up to rounding in the chosen columns.
 
     For tied covariances one entry; for spherical ones the columns count together.
     """
-    if constant.all():
+    if not len(columns):
         return np.zeros(1 if kind == "tied" else len(covariances), dtype=bool)
     if kind == "spherical":
-        return covariances <= floor.mean()
-    keep = np.flatnonzero(~constant)
-    low = np.any(variances(covariances, kind)[:, keep] <= floor[keep], axis=1)
+        return covariances <= floor.mean(axis=1)
     if kind == "diag":
-        return low
+        return np.any(covariances[:, columns] <= floor[:, columns], axis=1)
     matrices = covariances if kind == "full" else covariances[None]
-    sound = np.flatnonzero(~low)
-    if len(sound):
-        low[sound] = collinear(matrices[sound][:, keep][:, :, keep])
-    return low
+    return singular(matrices[:, columns[:, None], columns], floor[:, columns])
+
+
+def collinear(moments: Moments, columns: Array) -> list[list[int]]:
+    """Sets of the chosen columns that are collinear in all rows together.
+
+    Each is a column with the earlier ones that determine it. None for diagonal kinds.
+    """
+    if moments.kind not in ("full", "tied") or len(columns) < 2:
+        return []
+    mean, spread = overall(moments)
+    floor = RESOLUTION**2 * (mean**2 + spread.diagonal())
+    if not singular(spread[None, columns[:, None], columns], floor[columns])[0]:
+        return []
+    scale = np.sqrt(spread.diagonal())
+    found: list[list[int]] = []
+    free: list[int] = []
+    for j in columns.tolist():
+        inner = spread[np.ix_(free, free)] / np.outer(scale[free], scale[free])
+        cross = spread[free, j] / (scale[free] * scale[j])
+        slopes = np.linalg.solve(inner, cross)
+        if 1 - cross @ slopes > max(CONDITION, floor[j] / spread[j, j]):
+            free.append(j)
+        else:
+            found.append([i for i, slope in zip(free, slopes, strict=True) if abs(slope) > 1e-6])
+            found[-1].append(j)
+    return found
 
 
 def colour(normal: Array, covariances: Array, components: Array, kind: Scatter) -> Array:

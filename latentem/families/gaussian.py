@@ -42,6 +42,9 @@ Array = np.ndarray
 #: Squared distance of a mean from the centre, in standard deviations, up to which
 #: expanding the square is exact enough.
 EXPANSION = 1e4
+#: Sum of the variance inflation factors of a component's columns, up to which products of
+#: columns are exact enough: they cancel to that degree.
+INFLATION = 1e6
 FEATURES = {"full": FULL, "diag": DIAG, "spherical": NORM, "tied": TIED}
 #: Floats of the features of a block up to which they are kept from log densities to moments.
 SHARED_FLOATS = 2**19
@@ -131,30 +134,32 @@ class Gaussian(Family):
 
     def prepare(self, params: GaussianParams) -> Prepared:
         means, covariances = params
-        kind = self.covariance_type
-        whiteners, logdets = cov.whiteners(covariances, kind, means.shape[1])
-        d = means.shape[1]
-        constants = np.empty(len(means))
-        constants[:] = -0.5 * (d * LOG_2PI + logdets)
-        centre = np.sort(means, axis=0)[len(means) // 2]  # a median: one far mean does not move it
+        kind, (k, d) = self.covariance_type, means.shape
+        whiteners, logdets = cov.whiteners(covariances, kind, d)
+        coefficients = np.empty((k, _n_features(d, kind)))
+        linear, squared = coefficients[:, 1 : 1 + d], coefficients[:, 1 + d :]
+        centre = np.sort(means, axis=0)[k // 2]  # a median: one far mean does not move it
         offset = means - centre
+        inflation: Any = 0.0
         if kind == "tied":  # its features are whitened rows
-            white = offset @ whiteners.T
-            linear, squared = white, np.full((len(means), 1), -0.5)
+            offset = np.matmul(offset, whiteners.T, out=linear)
+            squared[:] = -0.5
         elif kind == "full":
             precision = whiteners.transpose(0, 2, 1) @ whiteners
-            linear = (precision @ offset[:, :, None])[:, :, 0]
-            squared = -precision[:, *cov.triangle(d)]
-            squared[:, _diagonal(d)] *= 0.5
+            np.einsum("kab,kb->ka", precision, offset, out=linear)
+            places, halves = _products(d)
+            np.multiply(precision.reshape(k, d * d)[:, places], halves, out=squared)
+            inflation = np.einsum("kdd,kdd->k", precision, covariances)
         else:
-            precision = (whiteners**2).reshape(len(means), -1)
-            linear, squared = precision * offset, -0.5 * precision
-        reach = np.einsum("kd,kd->k", white if kind == "tied" else offset, linear)
-        coefficients = np.empty((len(means), _n_features(d, kind)))
+            precision = (whiteners**2).reshape(k, -1)
+            np.multiply(precision, offset, out=linear)
+            np.multiply(precision, -0.5, out=squared)
+        reach = np.einsum("kd,kd->k", offset, linear)
+        constants = np.empty(k)
+        constants[:] = -0.5 * (d * LOG_2PI + logdets)
         coefficients[:, 0] = constants - 0.5 * reach
-        coefficients[:, 1 : 1 + d] = linear
-        coefficients[:, 1 + d :] = squared
-        apart = np.flatnonzero(~(reach <= EXPANSION))
+        exact = np.maximum(reach, inflation * (EXPANSION / INFLATION)) <= EXPANSION
+        apart = NOBODY if exact.all() else np.flatnonzero(~exact)
         return Prepared(means, centre, coefficients, constants, whiteners, apart)
 
     def evaluate(self, prepared: Prepared, x: Array) -> tuple[Array, Array]:
@@ -225,7 +230,7 @@ class Gaussian(Family):
         scatter = about_centre - moved
         doubt = cov.cancelled(moved, scatter, EXPANSION, kind)
         if whitener is not None:
-            unwhiten = np.linalg.inv(whitener)
+            unwhiten = cov.inverted(whitener)
             offset = offset @ unwhiten.T
             scatter = unwhiten @ scatter @ unwhiten.T
         mean = centre + offset
@@ -248,16 +253,11 @@ class Gaussian(Family):
             means = np.where(alive[:, None], statistics.mean, means)
         if "covariances" not in self.fixed:
             scatter = statistics.about(means) if "means" in self.fixed else statistics.scatter
-            new = cov.divide(scatter, statistics.weight, kind)
-            new = self._sound(new, cov.resolution(statistics))
+            new = cov.shifted(cov.divide(scatter, statistics.weight, kind), self.reg_covar, kind)
+            new = cov.held(new, statistics, covariances if self.monotone else None)
             keep = alive.any() if kind == "tied" else cov.along(alive, new)
             covariances = np.where(keep, new, covariances)
         return GaussianParams(means, covariances)
-
-    def _sound(self, covariances: Array, floor: Array) -> Array:
-        """Covariances with reg_covar added, on or above the floor of rounding."""
-        kind = self.covariance_type
-        return cov.floored(cov.shifted(covariances, self.reg_covar, kind), floor, kind)
 
     def initialize(self, x: Array, weights: Array, rng: np.random.Generator) -> GaussianParams:
         kind, d = self.covariance_type, x.shape[1]
@@ -267,18 +267,23 @@ class Gaussian(Family):
             part = self.moments(np.ascontiguousarray(rows), np.ascontiguousarray(share), centre)
             total = part if total is None else total.merge(part)
         assert total is not None
-        floor = cov.resolution(total)
         empty = total.weight <= 0
         means = np.where(empty[:, None], x[rng.integers(len(x), size=len(weights))], total.mean)
         covariances = cov.divide(total.scatter, total.weight, kind)
         if kind != "tied":  # too few rows for a covariance: lean on the spread of all
-            spread = np.maximum(cov.overall(total)[1], floor)
-            target = {"full": np.diag(spread), "diag": spread, "spherical": spread.mean()}[kind]
+            spread = cov.overall(total)[1]
+            target = {
+                "full": np.diag(spread.diagonal()) if kind == "full" else None,
+                "diag": spread,
+                "spherical": spread.mean(),
+            }[kind]
             extra = np.where(total.weight < 2 * d + 1, d + 1.0, 0.0)
             share = extra / np.where(extra + total.weight > 0, extra + total.weight, 1.0)
             share = cov.along(share, covariances)
             covariances = (1 - share) * covariances + share * target
-        return GaussianParams(means, self._sound(covariances, floor))
+        return GaussianParams(
+            means, cov.held(cov.shifted(covariances, self.reg_covar, kind), total)
+        )
 
     def expected_loglik(self, params: GaussianParams, statistics: Moments) -> float:
         kind, d = self.covariance_type, params.means.shape[1]
@@ -287,8 +292,7 @@ class Gaussian(Family):
         return float(-0.5 * (np.sum(statistics.weight * (d * LOG_2PI + logdets)) + distance))
 
     def diagnose(self, params: GaussianParams, statistics: Moments) -> Diagnosis:
-        kind, floor = self.covariance_type, cov.resolution(statistics)
-        constant = cov.overall(statistics)[1] <= floor
+        kind, constant = self.covariance_type, cov.constant(statistics)
         notes = tuple(
             f"column {j} is constant: its variance is set to the floor of rounding"
             for j in np.flatnonzero(constant)
@@ -296,17 +300,33 @@ class Gaussian(Family):
         if "covariances" in self.fixed:
             return Diagnosis((), notes)
         raw = cov.divide(statistics.about(params.means), statistics.weight, kind)
-        low = cov.on_floor(cov.shifted(raw, self.reg_covar, kind), floor, constant, kind)
-        if kind == "tied":
-            text = "the tied covariance is singular up to rounding: some columns are collinear"
-            return Diagnosis((text,) if low.any() else (), notes)
-        degenerate = tuple(
-            f"component {k} (weight {statistics.weight[k]:.3g}) has a covariance that is singular "
-            "up to rounding: it sits on too few distinct rows, or its columns are collinear. Use "
-            "fewer components, another covariance_type, a prior, or reg_covar"
-            for k in np.flatnonzero(low & (statistics.weight > 0))
-        )
-        return Diagnosis(degenerate, notes)
+        raw = cov.shifted(raw, self.reg_covar, kind)
+        floor, columns = cov.resolution(statistics), np.flatnonzero(~constant)
+        alive = np.ones(1, dtype=bool) if kind == "tied" else statistics.weight > 0
+        low, degenerate = cov.on_floor(raw, floor, columns, kind), []
+        for collinear in cov.collinear(statistics, columns) if low[alive].all() else ():
+            *others, last = (f"column {j}" for j in collinear)
+            names = " and ".join(part for part in (", ".join(others[:-1]), others[-1]) if part)
+            degenerate.append(
+                f"{last} is collinear with {names} in all rows together, so that every covariance "
+                f"is singular up to rounding: leave out {last}, or use another covariance_type"
+            )
+            columns = columns[columns != collinear[-1]]
+        if degenerate:
+            low = cov.on_floor(raw, floor, columns, kind)
+        if kind == "tied" and low.any():
+            degenerate.append(
+                "the tied covariance is singular up to rounding: some columns are collinear "
+                "within the components. Use fewer components, or another covariance_type"
+            )
+        elif kind != "tied":
+            degenerate += [
+                f"component {k} (weight {statistics.weight[k]:.3g}) has a covariance that is "
+                "singular up to rounding: it sits on too few distinct rows, or its columns are "
+                "collinear. Use fewer components, another covariance_type, a prior, or reg_covar"
+                for k in np.flatnonzero(low & alive)
+            ]
+        return Diagnosis(tuple(degenerate), notes)
 
     def cdf(self, params: GaussianParams, x: Array) -> Array:
         variances = cov.variances(params.covariances, self.covariance_type)
@@ -330,6 +350,7 @@ def _n_features(d: int, kind: Scatter) -> int:
 
 
 @cache
-def _diagonal(d: int) -> Array:
-    """Places of the pairs (a, a) in the row-major upper triangle."""
-    return np.cumsum([0, *range(d, 1, -1)])
+def _products(d: int) -> tuple[Array, Array]:
+    """Places of the pairs a <= b in a matrix, and their factors in minus half a square form."""
+    rows, columns = cov.triangle(d)
+    return rows * d + columns, np.where(rows == columns, -0.5, -1.0)
