@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -91,9 +91,10 @@ def around_means(model: Mixture, family: Gaussian, means: Array, data: Rows) -> 
     ]  # fmt: skip
     centre = blocks[0][0].mean(axis=0)
     with one_blas_thread(), np.errstate(all="ignore"):
-        every = _moments(Gaussian("diag"), [(x, w[None]) for x, w in blocks], centre)
+        every = _moments(Gaussian("diag"), ((x, w[None]) for x, w in blocks), centre)
         spread = np.maximum(overall(every)[1], resolution(every)[0])
-        shares = [(x, _nearest(x, means / np.sqrt(spread), np.sqrt(spread)) * w) for x, w in blocks]
+        scale = np.sqrt(spread)
+        shares = ((x, _nearest(x, means / scale, scale) * w) for x, w in blocks)
         near = _moments(Gaussian(kind), shares, centre)
     broad = {
         "full": np.tile(np.diag(spread), (k, 1, 1)),
@@ -111,7 +112,7 @@ def around_means(model: Mixture, family: Gaussian, means: Array, data: Rows) -> 
     return MixtureParams(counts / counts.sum(), GaussianParams(means, covariances))
 
 
-def _moments(family: Gaussian, parts: list[tuple[Array, Array]], centre: Array) -> Moments:
+def _moments(family: Gaussian, parts: Iterable[tuple[Array, Array]], centre: Array) -> Moments:
     """Moments of rows with weights (K, m), added up over the parts."""
     total = None
     for x, weights in parts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import combinations
 
 import numpy as np
@@ -187,6 +188,17 @@ def test_means_alone_keep_their_order_and_beat_the_labels_of_a_stranger():
         gm.set_params(max_iter=100, tol=1e-8).fit(rows)
         assert gm.lower_bounds_[0] * 180 > gm.loglik_ - 1.0
         np.testing.assert_allclose(gm.means_, np.array([low, high])[order], atol=1e-3)
+
+
+def test_a_start_around_means_holds_no_array_of_all_rows_and_components():
+    rows = np.random.default_rng(0).standard_normal((200_000, 2))
+    given = {"means_init": rows[:20], "max_iter": 0, "tol": 0, "n_jobs": 1}
+    begin(rows=rows[:2000], means_init=rows[:20])  # compiles
+    tracemalloc.start()
+    GaussianMixture(20, **given).fit(rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200_000 * 20 * 8 / 2
 
 
 def test_given_weights_or_precisions_are_kept_beside_given_means():
