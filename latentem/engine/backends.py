@@ -26,7 +26,7 @@ from joblib.parallel import get_active_backend
 from threadpoolctl import ThreadpoolController
 
 from latentem.engine.model import Expectation, LatentModel
-from latentem.engine.trees import add, check
+from latentem.engine.trees import add
 
 __all__ = ["Backend", "SerialBackend", "ThreadBackend", "backend_for", "one_blas_thread", "spread"]
 
@@ -44,29 +44,15 @@ class Backend(ABC):
         with np.errstate(all="ignore"):  # infinities and NaN are looked at by the driver
             prepared = model.prepare(params)
             for part in self.map(lambda block: model.e_step(prepared, block), blocks):
-                if total is None:
-                    total = _checked(model, part)
-                else:
-                    total = Expectation(*add(tuple(total), tuple(part)))
+                if not isinstance(part, tuple) or len(part) != 3:
+                    raise TypeError(
+                        f"{type(model).__name__}.e_step must return an Expectation, got "
+                        f"{type(part).__name__}"
+                    )
+                total = part if total is None else Expectation(*add(tuple(total), tuple(part)))
         if total is None:
             raise ValueError("there are no blocks of data to fit to")
         return total
-
-
-def _checked(model: LatentModel, part: Any) -> Expectation:
-    """The expectation of the first block, if it is one."""
-    name = type(model).__name__
-    if not isinstance(part, tuple) or len(part) != 3:
-        raise TypeError(f"{name}.e_step must return an Expectation, got {type(part).__name__}")
-    statistics, loglik, weight = part
-    for number, what in ((loglik, "loglik"), (weight, "weight")):
-        if np.ndim(number) != 0:
-            raise TypeError(
-                f"{name}.e_step must return {what} as one number, got an array of shape "
-                f"{np.shape(number)}: sum it, and make it a float"
-            )
-    check(statistics)
-    return Expectation(statistics, loglik, weight)
 
 
 class SerialBackend(Backend):

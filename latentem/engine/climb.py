@@ -24,7 +24,7 @@ from latentem.engine.flat import FlatSpace
 from latentem.engine.model import LatentModel
 from latentem.engine.result import Reason, State
 from latentem.engine.stopping import SLACK, Aitken, growing, rounding
-from latentem.engine.trees import allfinite, leaves, zip_leaves
+from latentem.engine.trees import allfinite, check, leaves, zip_leaves
 from latentem.engine.warnings import ConvergenceWarning, tell
 
 if TYPE_CHECKING:
@@ -153,9 +153,21 @@ class Climb:
     def _evaluate(self, params: Any) -> Point:
         """One E-step: statistics and objective, both at `params`."""
         statistics, loglik, weight = self.backend.expect(self.model, params, self.blocks)
+        if self.n_e_steps == 0:
+            self._check(statistics, loglik, weight)
         self.n_e_steps += 1
         objective = float(loglik) + float(self.model.log_prior(params))
         return Point(params, statistics, objective, float(loglik), float(weight))
+
+    def _check(self, statistics: Any, loglik: Any, weight: Any) -> None:
+        """TypeError for a first E-step that returned something else than it should."""
+        for number, what in ((loglik, "loglik"), (weight, "weight")):
+            if np.ndim(number) != 0:
+                raise TypeError(
+                    f"{type(self.model).__name__}.e_step must return {what} as one number, got "
+                    f"an array of shape {np.shape(number)}: sum it, and make it a float"
+                )
+        check(statistics)
 
     def _count(self, params: Any, image: Any) -> None:
         """Count a map, and consecutive maps shorter than tol for the step rule."""
