@@ -45,6 +45,8 @@ EXPANSION = 1e4
 #: Sum of the variance inflation factors of a component's columns, up to which products of
 #: columns are exact enough: they cancel to that degree.
 INFLATION = 1e6
+#: Least range of a column that varies: the squares of what is smaller underflow.
+SMALLEST = 1e-145
 FEATURES = {"full": FULL, "diag": DIAG, "spherical": NORM, "tied": TIED}
 #: Floats of the features of a block up to which they are kept from log densities to moments.
 SHARED_FLOATS = 2**19
@@ -119,6 +121,17 @@ class Gaussian(Family):
 
     def __repr__(self) -> str:
         return f"Gaussian({self.covariance_type!r})"
+
+    def learn(self, X: Array) -> Gaussian:
+        """The family itself; ValueError for a column whose variance float64 cannot hold."""
+        if not np.all(np.ptp(X[:64], axis=0) >= SMALLEST):  # mostly the first rows tell
+            ranges = np.fmax.reduce(X, axis=0) - np.fmin.reduce(X, axis=0)
+            for j in np.flatnonzero((ranges > 0) & (ranges < SMALLEST)):
+                raise ValueError(
+                    f"X varies by only {ranges[j]:.3g} in column {j}, and the square of that "
+                    "underflows: rescale the column, for example to units in which it is near 1"
+                )
+        return self
 
     def scratch(self, n_features: int) -> int:
         return _n_features(n_features, self.covariance_type)
