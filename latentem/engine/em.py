@@ -255,15 +255,22 @@ class EM:
                 f"EM stopped at max_iter={self.max_iter} with {ahead} of log-likelihood still "
                 f"to come (tol={self.tol:g}): raise max_iter, or loosen tol."
             )
-            told.append((text, ConvergenceWarning))
+            told.append((text, ConvergenceWarning, "reason-max-iter"))
         elif last.reason in (Reason.DECREASED, Reason.IMPOSSIBLE):
-            told.append((f"EM did not converge: {last.reason.sentence}.", ConvergenceWarning))
-        told += [(text, DegenerateComponentWarning) for text in track.found.degenerate]
+            text, place = f"EM did not converge: {last.reason.sentence}.", last.reason.name.lower()
+            told.append((text, ConvergenceWarning, f"reason-{place}"))
+        told += [
+            (text, DegenerateComponentWarning, "warning-degenerate")
+            for text in track.found.degenerate
+        ]
         if last.reason.converged:  # before that, they are on their way
-            told += [(text, NotIdentifiedWarning) for text in track.found.not_identified]
-        for text, category in told:
-            tell(text, category)
-        return tuple(text for text, _ in told)
+            told += [
+                (text, NotIdentifiedWarning, "warning-not-identified")
+                for text in track.found.not_identified
+            ]
+        for text, category, place in told:
+            tell(f"{text} (Guide: did-it-converge, {place})", category)
+        return tuple(text for text, _, _ in told)
 
 
 class _Track(NamedTuple):

@@ -416,9 +416,8 @@ class BaseMixture(DensityMixin, BaseEstimator):
         if n_samples < 1:
             raise ValueError(f"n_samples must be at least 1, got {n_samples}")
         rng = generator(self.random_state if random_state is None else random_state)
-        shares = params.weights / params.weights.sum()
-        components = rng.choice(model.n_components, size=n_samples, p=shares)
-        return model.family.sample(params.family, components, rng), components.astype(np.int64)
+        rows, components = model.sample_labelled(params, int(n_samples), rng)
+        return rows, components.astype(np.int64)
 
 
 def _shares(model: Mixture, prepared: Any, block: Rows) -> Array:

@@ -111,6 +111,8 @@ class Mixture(LatentModel):
             data = Rows(*data)
         elif not isinstance(data, Rows):
             data = Rows(data)
+        if not isinstance(data.x, np.ndarray):
+            data = replace(data, x=np.asarray(data.x))
         if np.ndim(data.x) != 2:
             raise ValueError(
                 f"the rows must be a 2-D array, found {np.ndim(data.x)}-D: use x[:, None]"
@@ -247,8 +249,14 @@ class Mixture(LatentModel):
         return Diagnosis(found.degenerate, found.notes + empty, found.not_identified + same)
 
     def sample(self, params: MixtureParams, n: int, rng: np.random.Generator) -> Array:
+        return self.sample_labelled(params, n, rng)[0]
+
+    def sample_labelled(
+        self, params: MixtureParams, n: int, rng: np.random.Generator
+    ) -> tuple[Array, Array]:
+        """Rows drawn from the mixture, and the components (n,) that they come from."""
         components = rng.choice(self.n_components, size=n, p=params.weights / params.weights.sum())
-        return self.family.sample(params.family, components, rng)
+        return self.family.sample(params.family, components, rng), components
 
 
 def coincident(family: Family, params: Any, statistics: Any, counts: Array) -> tuple[str, ...]:

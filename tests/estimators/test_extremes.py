@@ -88,7 +88,7 @@ def test_samples_on_which_the_likelihood_has_no_bound(name, kind):
     gm = GaussianMixture(k, covariance_type=kind, random_state=0)
     told = quiet_fit(gm, rows)
     assert sound(gm)
-    assert tuple(told) == gm.result_.degenerate
+    assert tuple(text.partition(" (Guide: ")[0] for text in told) == gm.result_.degenerate
     np.testing.assert_allclose(gm.predict_proba(rows).sum(axis=1), 1.0)
     assert not np.any(np.isnan(gm.score_samples(rows)))
 
