@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 
 from latentem.engine.backends import Backend, backend_for, one_blas_thread
+from latentem.engine.constraints import Simplex
 from latentem.engine.flat import FlatSpace
 from latentem.engine.model import LatentModel
 from latentem.engine.result import EMResult
-from latentem.engine.trees import leaves
+from latentem.engine.trees import leaves, zip_leaves
 
 __all__ = ["StandardErrors", "observed_information", "standard_errors"]
 
@@ -35,8 +36,8 @@ Gradient = Callable[[Array], Array]
 STEP = 0.02
 #: Nats still to be gained, by a Newton step, at which a fit is no maximum.
 AHEAD = 0.05
-#: Five-point first derivative: weights at -2h, -h, h, 2h.
-STENCIL = ((-2, 1 / 12), (-1, -2 / 3), (1, 2 / 3), (2, -1 / 12))
+#: A probability below this lies on the boundary.
+EDGE = 1e-8
 
 
 class StandardErrors(Mapping[str, Array]):
@@ -112,7 +113,8 @@ def standard_errors(
     Returns
     -------
     StandardErrors
-        A mapping from names of parameters to arrays of their shapes.
+        A mapping from names of parameters to arrays of their shapes. Probabilities that
+        are fitted as 0 (below 1e-8) are taken as known, with error 0, as fixed values are.
 
     Raises
     ------
@@ -149,7 +151,7 @@ def standard_errors(
             f"{type(model).__name__} declares no constraints(): without them the free "
             "parameters are not known, so there are no standard errors"
         )
-    space = FlatSpace(model.constraints(), params)
+    space = _interior(model, params)
     flat = space.pack(params)
     if not np.all(np.isfinite(flat)):
         raise ValueError(
@@ -159,7 +161,7 @@ def standard_errors(
     blocks = list(model.blocks(data))
     backend = backend_for(getattr(fitted, "n_jobs", None))
     with one_blas_thread():
-        information, slope = observed_information(model, params, blocks, backend)
+        information, slope = observed_information(model, params, blocks, backend, space)
     covariance = _inverse(information, space)
     ahead = 0.5 * float(slope @ covariance @ slope)
     if ahead > AHEAD:
@@ -175,14 +177,18 @@ def standard_errors(
 
 
 def observed_information(
-    model: LatentModel, params: Any, blocks: Sequence[Any], backend: Backend
+    model: LatentModel,
+    params: Any,
+    blocks: Sequence[Any],
+    backend: Backend,
+    space: FlatSpace | None = None,
 ) -> tuple[Array, Array]:
     """Negative Hessian (p, p) and gradient (p,) of the objective in the free coordinates.
 
     Models with ``expected_loglik`` take four E-steps per coordinate, others
     of the order of p^2.
     """
-    space = FlatSpace(model.constraints(), params)
+    space = FlatSpace(model.constraints(), params) if space is None else space
     flat = space.pack(params)
     try:
         statistics = backend.expect(model, params, blocks).statistics
@@ -208,6 +214,18 @@ def observed_information(
 
     information = -_jacobian(score, flat, steps)
     return 0.5 * (information + information.T), score(flat)
+
+
+def _interior(model: LatentModel, params: Any) -> FlatSpace:
+    """The free coordinates, without probabilities that are 0 up to `EDGE`."""
+
+    def inside(value: Any, constraint: Any) -> Any:
+        if not isinstance(constraint, Simplex):
+            return constraint
+        free = np.asarray(value) > EDGE
+        return Simplex(free if constraint.free is None else free & constraint.free)
+
+    return FlatSpace(zip_leaves(inside, params, model.constraints()), params)
 
 
 def _steps(function: Callable[[Array], float], at: Array) -> Array:
@@ -238,8 +256,9 @@ def _jacobian(function: Gradient, at: Array, steps: Array) -> Array:
     for j in range(len(at)):
         move = np.zeros_like(at)
         move[j] = steps[j]
-        parts = [weight * function(at + factor * move) for factor, weight in STENCIL]
-        columns.append(sum(parts) / steps[j])
+        near = function(at + move) - function(at - move)  # exactly 0 where nothing moves
+        far = function(at + 2 * move) - function(at - 2 * move)
+        columns.append((8 * near - far) / (12 * steps[j]))
     return np.column_stack(columns) if columns else np.empty((0, 0))
 
 
@@ -264,8 +283,14 @@ def _hessian(function: Callable[[Array], float], at: Array, steps: Array) -> Arr
 def _inverse(information: Array, space: FlatSpace) -> Array:
     """Inverse of the information; ValueError names the direction in which it is flat."""
     scale = np.sqrt(np.abs(np.diag(information)))
-    if not np.all(np.isfinite(information)) or np.any(scale == 0):
+    if not np.all(np.isfinite(information)):
         raise ValueError("the observed information is not finite: the fit is not at a maximum")
+    if np.any(scale == 0):
+        silent = _short(space.coordinate_names()[int(np.argmin(scale))], space.names)
+        raise ValueError(
+            f"the data say nothing of {silent} (a component or state of probability 0 lies on the "
+            "boundary of the model): fix it, leave out its component, or use a prior"
+        )
     values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
     if values[0] <= 1e-10:
         names = [_short(name, space.names) for name in space.coordinate_names()]
