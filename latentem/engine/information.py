@@ -288,8 +288,9 @@ def _inverse(information: Array, space: FlatSpace) -> Array:
     if np.any(scale == 0):
         silent = _short(space.coordinate_names()[int(np.argmin(scale))], space.names)
         raise ValueError(
-            f"the data say nothing of {silent} (a component or state of probability 0 lies on the "
-            "boundary of the model): fix it, leave out its component, or use a prior"
+            f"the data say nothing of {silent}: a component or state of probability 0 lies on the "
+            "boundary of the model (fix it, leave it out, or use a prior), or the fit is not at a "
+            "maximum for these data"
         )
     values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
     if values[0] <= 1e-10:
