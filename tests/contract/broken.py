@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import gammaln
+from scipy.special import xlogy
 
 from latentem import Bounded, Expectation, LatentModel, Positive
 from latentem.engine.trees import Statistic
@@ -262,24 +262,24 @@ class SharesWrong(Poisson):
 
     def statistics(self, prepared, x, weights, shared=1.0):
         counts = super().statistics(prepared, x, weights)
-        return counts._replace(total=counts.total * (shared or 1.0))
+        return replace(counts, total=counts.total * (shared or 1.0))
 
 
 class CountsAbsentRows(Poisson):
     def statistics(self, prepared, x, weights, shared=None):
         counts = super().statistics(prepared, x, weights)
-        return counts._replace(weight=counts.weight + 1e-3 * weights.shape[1])
+        return replace(counts, weight=counts.weight + 1e-3 * weights.shape[1])
 
 
 class ReadsAbsentRows(Poisson):
     def statistics(self, prepared, x, weights, shared=None):
         counts = super().statistics(prepared, x, weights)
-        return counts._replace(total=counts.total + 1e-12 * x.sum(axis=0))
+        return replace(counts, total=counts.total + 1e-12 * x.counts.sum(axis=0))
 
 
 class ResetsEmpty(Poisson):
     def maximize(self, statistics, params):
-        safe = np.maximum(statistics.weight, 1e-300)[:, None]
+        safe = np.maximum(statistics.weight, 1e-300)
         return PoissonParams(np.maximum(statistics.total / safe, 1e-3))
 
 
@@ -292,10 +292,12 @@ class NotNormalised(Poisson):
     """Without the 1 / x! of the density, in Q as well: EM runs as ever."""
 
     def log_density(self, prepared, x):
-        return super().log_density(prepared, x) + gammaln(x + 1).sum(axis=1)
+        return super().log_density(prepared, x) + x.constants
 
     def expected_loglik(self, params, statistics):
-        return super().expected_loglik(params, statistics) + statistics.log_factorials.sum()
+        factorials = statistics.loss.sum() - statistics.total.sum()
+        factorials += xlogy(statistics.total, statistics.mean).sum()
+        return super().expected_loglik(params, statistics) + factorials
 
 
 class SamplesFractions(Poisson):
@@ -305,12 +307,12 @@ class SamplesFractions(Poisson):
 
 class DropsRows(Poisson):
     def encode(self, rows):
-        return super().encode(rows)[1:]
+        return super().encode(rows[1:])
 
 
 class SparsePoints(Poisson):
     def points(self, x):
-        return x[:, 0]
+        return super().points(x)[:, 0]
 
 
 class WantsIntegers(Poisson):
