@@ -69,7 +69,11 @@ class Real(Constraint):
 
 
 class Positive(Constraint):
-    """Strictly positive numbers, by their logarithm."""
+    """Positive numbers, by their logarithm.
+
+    0 is on the boundary, where EM may end (the rate of a column of zeros): `holds`
+    allows it, and its coordinate is minus infinity.
+    """
 
     def size(self, like: Array) -> int:
         return int(np.size(like))
@@ -282,7 +286,7 @@ class PositiveDefinite(Constraint):
     """Symmetric positive definite matrices on the last two axes.
 
     Coordinates are the lower triangle of the Cholesky factor, row by row, with
-    the logarithm of its diagonal.
+    the logarithm of its diagonal. A matrix that is singular has NaN for its own.
     """
 
     def size(self, like: Array) -> int:
@@ -291,10 +295,13 @@ class PositiveDefinite(Constraint):
 
     def pack(self, value: Array) -> Array:
         d = np.shape(value)[-1]
+        matrices = np.asarray(value, dtype=float).reshape(-1, d, d)
         try:
-            factor = np.linalg.cholesky(np.asarray(value, dtype=float).reshape(-1, d, d))
+            factor = np.linalg.cholesky(matrices)
         except np.linalg.LinAlgError:
-            return np.full(self.size(value), np.nan)
+            if len(matrices) == 1:
+                return np.full(self.size(value), np.nan)
+            return np.concatenate([self.pack(matrix) for matrix in matrices])
         rows, columns, diagonal = _triangle(d)
         flat = factor[:, rows, columns]
         flat[:, diagonal] = np.log(flat[:, diagonal])

@@ -119,8 +119,8 @@ def standard_errors(
     Raises
     ------
     ValueError
-        When the model declares no constraints, a parameter lies on its boundary, or
-        the information is singular, so that no standard errors exist.
+        When the model declares no constraints, the fit is degenerate, a parameter lies
+        on its boundary, or the information is singular, so that no standard errors exist.
 
     Examples
     --------
@@ -161,14 +161,16 @@ def standard_errors(
     blocks = list(model.blocks(data))
     backend = backend_for(getattr(fitted, "n_jobs", None))
     with one_blas_thread():
-        information, slope = observed_information(model, params, blocks, backend, space)
-    covariance = _inverse(information, space)
-    ahead = 0.5 * float(slope @ covariance @ slope)
-    if ahead > AHEAD:
-        raise ValueError(
-            f"the fit is not at a maximum for these data: about {ahead:.2g} nats are still to be "
-            "gained. Pass the data and weights of the fit, and fit to a smaller tol"
-        )
+        found = model.diagnose(params, backend.expect(model, params, blocks).statistics)
+        if found.degenerate:
+            raise ValueError(f"a degenerate fit has no standard errors: {found.degenerate[0]}")
+        try:
+            information, slope = observed_information(model, params, blocks, backend, space)
+            covariance = _inverse(information, space)
+            _refuse_far(slope, covariance)
+        except (np.linalg.LinAlgError, ValueError) as error:
+            reasons = "".join(f"; {note}" for note in found.notes)
+            raise ValueError(f"there are no standard errors here: {error}{reasons}") from None
     jacobian = _jacobian(lambda at: _raveled(space.unpack(at)), flat, np.full(len(flat), 1e-3))
     values = {
         _short(name, space.names): np.asarray(value, dtype=float) for name, value in leaves(params)
@@ -302,6 +304,16 @@ def _inverse(information: Array, space: FlatSpace) -> Array:
             "to a smaller tol, or use fewer components"
         )
     return np.linalg.inv(information)
+
+
+def _refuse_far(slope: Array, covariance: Array) -> None:
+    """ValueError where a Newton step would gain more than `AHEAD`."""
+    ahead = 0.5 * float(slope @ covariance @ slope)
+    if ahead > AHEAD:
+        raise ValueError(
+            f"the fit is not at a maximum for these data: about {ahead:.2g} nats are still to be "
+            "gained. Pass the data and weights of the fit, and fit to a smaller tol"
+        )
 
 
 def _raveled(params: Any) -> Array:

@@ -180,6 +180,25 @@ def test_boundary_coordinates_are_infinite_and_come_back_from_like():
     np.testing.assert_array_equal(PositiveDefinite().unpack(np.full(3, np.nan), singular), singular)
 
 
+def test_zero_is_on_the_boundary_of_the_positive_numbers():
+    value = np.array([0.0, 2.0])
+    assert Positive().holds(value)
+    flat = Positive().pack(value)
+    assert flat[0] == -np.inf
+    np.testing.assert_array_equal(Positive().unpack(flat, np.array([5.0, 5.0])), value)
+
+
+def test_a_singular_matrix_spoils_no_coordinates_but_its_own():
+    value = np.array([[[4.0, 0.0], [0.0, 1.0]], [[1.0, 1.0], [1.0, 1.0]], [[1.0, 0.5], [0.5, 1.0]]])
+    flat = PositiveDefinite().pack(value)
+    assert np.isnan(flat).tolist() == [False] * 3 + [True] * 3 + [False] * 3
+    np.testing.assert_array_equal(flat[:3], PositiveDefinite().pack(value[0]))
+    np.testing.assert_array_equal(flat[6:], PositiveDefinite().pack(value[2]))
+    moved = PositiveDefinite().unpack(np.where(np.isnan(flat), flat, flat + 0.1), value)
+    np.testing.assert_array_equal(moved[1], value[1])
+    assert not np.allclose(moved[0], value[0])
+
+
 def test_positive_takes_like_where_the_exponential_overflows():
     like = np.array([3.0, 4.0])
     np.testing.assert_allclose(Positive().unpack(np.array([1e4, 0.0]), like), [3.0, 1.0])

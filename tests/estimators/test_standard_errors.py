@@ -151,7 +151,23 @@ def test_of_a_degenerate_fit(kind):
     rows = np.column_stack([X, X.sum(axis=1)])
     gm = GaussianMixture(2, covariance_type=kind, random_state=0).fit(rows)
     assert gm.result_.degenerate
-    refused(lambda: standard_errors(gm, rows), [])
+    refused(
+        lambda: standard_errors(gm, rows),
+        ["degenerate fit has no standard errors", "column 2 is collinear with column 0"],
+    )
+
+
+@pytest.mark.filterwarnings("ignore:column 1 is constant")
+@pytest.mark.parametrize("kind", ["full", "tied", "diag"])
+@pytest.mark.parametrize("k", [1, 2])
+def test_of_a_constant_column(kind, k):
+    rows = np.column_stack([X[:, 0], np.full(len(X), 7.0)])
+    gm = GaussianMixture(k, covariance_type=kind, random_state=0, tol=1e-8).fit(rows)
+    refused(lambda: standard_errors(gm, rows), ["no standard errors", "column 1 is constant"])
+
+
+def test_the_weight_of_one_component_is_known():
+    assert standard_errors(GaussianMixture(1).fit(X), X)["weights"].tolist() == [0.0]
 
 
 def test_far_from_the_maximum():
