@@ -143,10 +143,31 @@ class TestDensity:
         assert x[0] == pytest.approx(43 - 0.15 * 53)
         assert x[-1] == pytest.approx(96 + 0.15 * 53)
 
+    @pytest.mark.parametrize(
+        ("family", "params", "first", "last"),
+        [
+            (families.Bernoulli(), families.BernoulliParams(np.array([[0.3], [0.9]])), 0, 1),
+            (families.Exponential(), families.ExponentialParams(np.array([[2.0], [3.0]])), 0, 27),
+        ],
+    )
+    def test_only_what_the_family_can_be_is_drawn(self, family, params, first, last):
+        fitted = SimpleNamespace(
+            weights_=np.array([0.5, 0.5]), family=family, family_params_=params
+        )
+        grid = plot.density(fitted).lines[0].get_xdata()
+        assert grid[0] >= first
+        assert grid[0] < 0.1
+        assert grid[-1] <= last
+
     def test_a_range_must_be_known(self):
         class Other(families.Poisson):  # any family that is drawn without its parameters
+            discrete = False
+
             def check(self, X):
                 return None
+
+            def moments(self, params):
+                raise NotImplementedError
 
         fitted = SimpleNamespace(
             weights_=np.ones(1), family=Other(), family_params_=PoissonParams(np.ones((1, 1)))

@@ -33,7 +33,8 @@ class Family(ABC):
     ``learn``             what only the data tell, before the fit: categories
     ``evaluate``          share work between log density and statistics of a block
     ``relabel``           components in another order, where a leaf is shared by all
-    ``sample``            simulation; ``moments`` for means and variances
+    ``sample``            simulation
+    ``moments``           means and spreads in tables, figures and forecasts
     ``cdf``               intervals of forecasts, pseudo-residuals
     ====================  ======================================================
 
@@ -42,7 +43,8 @@ class Family(ABC):
 
     Examples
     --------
-    The Poisson family in `latentem.families.poisson` is the model to copy.
+    The families in `latentem.families.exponential` and `latentem.families.bernoulli` are
+    the models to copy.
     """
 
     additive: bool = True
@@ -128,6 +130,10 @@ class Family(ABC):
 
     def diagnose(self, params: Any, statistics: Any) -> Diagnosis:
         return Diagnosis()
+
+    def moments(self, params: Any) -> tuple[Array, Array]:
+        """Means and variances of the columns under each component, (K, d) each."""
+        raise NotImplementedError(f"{type(self).__name__} defines no moments(params)")
 
     def cdf(self, params: Any, x: Array) -> Array:
         """Probability of at most `x` (n, d) in each column, under each component, (K, n, d)."""

@@ -116,7 +116,7 @@ def _moments(family: Gaussian, parts: Iterable[tuple[Array, Array]], centre: Arr
     """Moments of rows with weights (K, m), added up over the parts."""
     total = None
     for x, weights in parts:
-        part = family.moments(x, np.ascontiguousarray(weights), centre)
+        part = family.weighted_moments(x, np.ascontiguousarray(weights), centre)
         total = part if total is None else add(total, part)
     assert total is not None
     return total

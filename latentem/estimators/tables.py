@@ -9,9 +9,7 @@ import numpy as np
 
 from latentem.engine.trees import leaves
 from latentem.estimators.mixture import BaseMixture
-from latentem.families.covariance import variances
 from latentem.families.gaussian import Gaussian
-from latentem.families.poisson import Poisson
 
 __all__ = [
     "ComponentTable",
@@ -38,19 +36,18 @@ class ComponentTable(NamedTuple):
 def component_table(estimator: BaseMixture) -> ComponentTable:
     """Weight, mean and standard deviation of every feature; other parameters by their names.
 
-    In the order of the components, in the units of the data.
+    In the order of the components, in the units of the data. Whole numbers have no
+    standard deviation here: with their mean it is known.
     """
     model, params = estimator._ready()
     names = feature_names(estimator)
     k, d = len(params.weights), len(names)
     parts: list[tuple[str, Array]] = []
-    if isinstance(model.family, Gaussian):
-        means, covariances = params.family
-        spread = variances(covariances, model.family.covariance_type)
-        parts = [("mean", means), ("sd", np.sqrt(np.broadcast_to(spread, (k, d))))]
-    elif isinstance(model.family, Poisson):
-        parts = [("mean", params.family.lambdas)]
-    else:
+    whole = model.family.discrete_columns(d)
+    try:
+        means, variances = model.family.moments(params.family)
+        parts = [("mean", means), ("sd", np.sqrt(variances))]
+    except NotImplementedError:
         for name, leaf in leaves(params.family):
             leaf = np.asarray(leaf, dtype=float)
             if leaf.shape == (k,):
@@ -60,7 +57,7 @@ def component_table(estimator: BaseMixture) -> ComponentTable:
     columns, values = [("weight", "")], [np.asarray(params.weights)]
     for j in range(d):  # what belongs to a feature stands together
         for quantity, block in parts:
-            if block.shape[1] == d:
+            if block.shape[1] == d and not (quantity == "sd" and whole[j]):
                 columns.append((quantity, names[j]))
                 values.append(block[:, j])
     for quantity, block in parts:

@@ -120,7 +120,9 @@ class Gaussian(Family):
         self.fixed = tuple(fixed)
 
     def __repr__(self) -> str:
-        return f"Gaussian({self.covariance_type!r})"
+        ridge = f", reg_covar={self.reg_covar!r}" if self.reg_covar else ""
+        fixed = f", fixed={self.fixed!r}" if self.fixed else ""
+        return f"Gaussian({self.covariance_type!r}{ridge}{fixed})"
 
     def learn(self, X: Array) -> Gaussian:
         """The family itself; ValueError for a column whose variance float64 cannot hold."""
@@ -205,9 +207,9 @@ class Gaussian(Family):
         self, prepared: Prepared, x: Array, weights: Array, shared: Array | None = None
     ) -> Moments:
         whitener = prepared.whiteners if self.covariance_type == "tied" else None
-        return self.moments(x, weights, prepared.centre, whitener, prepared.apart, shared)
+        return self.weighted_moments(x, weights, prepared.centre, whitener, prepared.apart, shared)
 
-    def moments(
+    def weighted_moments(
         self,
         x: Array,
         weights: Array,
@@ -277,7 +279,8 @@ class Gaussian(Family):
         centre, total = x.mean(axis=0), None
         for begin, end in bounds(len(x)):
             rows, share = x[begin:end], weights[:, begin:end]
-            part = self.moments(np.ascontiguousarray(rows), np.ascontiguousarray(share), centre)
+            rows, share = np.ascontiguousarray(rows), np.ascontiguousarray(share)
+            part = self.weighted_moments(rows, share, centre)
             total = part if total is None else total.merge(part)
         assert total is not None
         empty = total.weight <= 0
@@ -340,6 +343,11 @@ class Gaussian(Family):
                 for k in np.flatnonzero(low & alive)
             ]
         return Diagnosis(tuple(degenerate), notes)
+
+    def moments(self, params: GaussianParams) -> tuple[Array, Array]:
+        """Means and variances of each component, (K, d) each."""
+        variances = cov.variances(params.covariances, self.covariance_type)
+        return params.means, np.broadcast_to(variances, np.shape(params.means))
 
     def cdf(self, params: GaussianParams, x: Array) -> Array:
         variances = cov.variances(params.covariances, self.covariance_type)

@@ -30,6 +30,27 @@ class Drawn(NamedTuple):
         prepared = self.family.prepare(self.params)
         return log_weights[:, None] + self.family.log_density(prepared, self.family.encode(x))
 
+    def spread(self) -> tuple[Array, Array]:
+        """Means and standard deviations (K, d); (0, d) where the family does not tell them."""
+        try:
+            means, variances = self.family.moments(self.params)
+        except NotImplementedError:
+            return np.empty((0, 1)), np.empty((0, 1))
+        return means, np.sqrt(variances)
+
+    def possible(self, points: Array) -> Array:
+        """The points that the family, of one column, does not refuse."""
+        if self._takes(points):
+            return points
+        return points[[self._takes(points[i : i + 1]) for i in range(len(points))]]
+
+    def _takes(self, points: Array) -> bool:
+        try:
+            self.family.check(points[:, None])
+        except ValueError:
+            return False
+        return True
+
 
 def drawn(fitted: Any) -> Drawn:
     """The mixture in a fitted estimator, an `EMResult`, or `MixtureParams`."""

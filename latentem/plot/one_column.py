@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import logsumexp
 
-from latentem.families.covariance import variances
-from latentem.families.gaussian import Gaussian
-from latentem.families.poisson import Poisson
 from latentem.plot.fitted import Drawn, drawn, label, names_of, rows
 from latentem.plot.style import GREY, INK, MARKERS, axes, legend, look, tidy
 
@@ -127,21 +124,17 @@ def _column(X: Any, sample_weight: Any) -> tuple[Array | None, Array | None]:
 
 def _takes_only_counts(mixture: Drawn) -> bool:
     """Whether the family refuses values between the whole numbers."""
-    try:
-        mixture.family.check(np.array([[0.5]]))
-    except ValueError:
-        return True
-    return False
+    return bool(mixture.family.discrete_columns(1)[0]) or not len(mixture.possible(np.array([0.5])))
 
 
 def _whole_numbers(mixture: Drawn, x: Array | None) -> Array:
     ends = [] if x is None or not len(x) else [x.max()]
-    if isinstance(mixture.family, Poisson):
-        rates = mixture.params.lambdas[mixture.weights > 0]
-        ends.append(np.max(rates + 3.5 * np.sqrt(rates)))
+    means, sds = mixture.spread()
+    if len(means):
+        ends.append(np.max((means + 3.5 * sds)[mixture.weights > 0]))
     if not ends:
         raise ValueError("give X: the range to draw is not known from the parameters")
-    return np.arange(np.ceil(max(ends)) + 1)
+    return mixture.possible(np.arange(np.ceil(max(ends)) + 1))
 
 
 def _grid(mixture: Drawn, x: Array | None) -> Array:
@@ -149,12 +142,9 @@ def _grid(mixture: Drawn, x: Array | None) -> Array:
 
     With data, a component extends the range by at most 15 % of it on each side.
     """
-    near, far = np.empty(0), np.empty(0)
-    if isinstance(mixture.family, Gaussian):
-        means, covariances = mixture.params
-        sds = np.sqrt(variances(covariances, mixture.family.covariance_type))
-        near = (means + np.linspace(-4, 4, 161) * sds).ravel()
-        far = (means + np.array([-8, -6, -5, 5, 6, 8]) * sds).ravel()
+    means, sds = mixture.spread()
+    near = (means + np.linspace(-4, 4, 161) * sds).ravel()
+    far = (means + np.array([-8, -6, -5, 5, 6, 8]) * sds).ravel()
     seen = near if x is None else np.concatenate([near, x])
     if not seen.size:
         raise ValueError("give X: the range to draw is not known from the parameters")
@@ -163,7 +153,7 @@ def _grid(mixture: Drawn, x: Array | None) -> Array:
         margin = 0.15 * (np.ptp(x) or 1.0)
         least, most = max(least, x.min() - margin), min(most, x.max() + margin)
     points = np.concatenate([np.linspace(least, most, 401), near, far])
-    return np.unique(np.clip(points, least, most))
+    return mixture.possible(np.unique(np.clip(points, least, most)))
 
 
 def _histogram(ax: Axes, x: Array, weights: Array | None, bins: Any, counts: bool) -> None:

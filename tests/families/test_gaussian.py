@@ -294,3 +294,18 @@ def test_rounding_of_the_objective_is_what_the_driver_takes_it_for(rng):
     a = em.run(model, x, start=start).loglik
     b = em.run(model, x[::-1].copy(), start=start).loglik
     assert abs(a - b) <= 1e3 * EPS * max(abs(a), len(x))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_moments_of_the_columns(kind, rng):
+    params = random_params(kind, 3, 2, rng)
+    means, variances = Gaussian(kind).moments(params)
+    np.testing.assert_array_equal(means, params.means)
+    expected = np.einsum("kdd->kd", matrices(params.covariances, kind, 3, 2))
+    np.testing.assert_array_equal(variances, expected)
+
+
+def test_settings_are_shown_where_they_are_not_the_default():
+    assert repr(Gaussian()) == "Gaussian('full')"
+    family = Gaussian("diag", reg_covar=0.5, fixed=("means",))
+    assert repr(family) == "Gaussian('diag', reg_covar=0.5, fixed=('means',))"
