@@ -1,0 +1,349 @@
+"""Hidden Markov models against enumeration of all paths, and as models of the engine."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from latentem import EM, Sequences, SerialBackend, ThreadBackend, left_right
+from latentem.families import (
+    Bernoulli,
+    Categorical,
+    CategoricalParams,
+    Exponential,
+    Gaussian,
+    Independent,
+    MixtureFamily,
+    Poisson,
+    PoissonParams,
+)
+from latentem.models import HiddenMarkov, HiddenMarkovParams
+from latentem.models.decoding import (
+    decode,
+    draw_states,
+    filter_states,
+    path_loglik,
+    smooth_states,
+)
+from latentem.testing import check_model
+
+SERIAL = SerialBackend()
+
+
+def random_chain(rng, k, c, zeros):
+    """A chain with structural zeros, and categories."""
+    start, moves = rng.dirichlet(np.ones(k)), rng.dirichlet(np.ones(k), k)
+    emissions = rng.dirichlet(np.ones(c), k)
+    if zeros and k > 1:
+        moves[0, 1:] = 0.0  # state 0 absorbs
+        moves[0, 0] = 1.0
+        start[1] = 0.0
+        start /= start.sum()
+    return HiddenMarkovParams(start, moves, CategoricalParams(emissions))
+
+
+def enumerate_paths(params, rows):
+    """Joint probability of every path with the rows, as a dict."""
+    start, moves, (emissions,) = params
+    joint = {}
+    for path in product(range(len(start)), repeat=len(rows)):
+        p = start[path[0]]
+        for t, state in enumerate(path):
+            p *= 1.0 if t == 0 else moves[path[t - 1], state]
+            p *= 1.0 if np.isnan(rows[t, 0]) else emissions[state, int(rows[t, 0])]
+        joint[path] = p
+    return joint
+
+
+@st.composite
+def chains(draw):
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    k, c = draw(st.integers(1, 3)), draw(st.integers(2, 3))
+    params = random_chain(rng, k, c, draw(st.booleans()))
+    rows = rng.integers(c, size=(draw(st.integers(1, 6)), 1)).astype(float)
+    rows[rng.random(len(rows)) < 0.3] = np.nan
+    if np.isnan(rows).all():
+        rows[0] = 0.0
+    return params, rows, k, c
+
+
+@settings(max_examples=60, deadline=None)
+@given(chains())
+def test_everything_equals_the_sum_over_all_paths(case):
+    params, rows, k, c = case
+    model = HiddenMarkov(Categorical((c,)), k)
+    joint = enumerate_paths(params, rows)
+    total = sum(joint.values())
+    posterior, pairs = np.zeros((k, len(rows))), np.zeros((k, k))
+    for path, p in joint.items():
+        for t, state in enumerate(path):
+            posterior[state, t] += p / total
+            if t:
+                pairs[path[t - 1], state] += p / total
+    found = SERIAL.expect(model, params, model.blocks(rows))
+    assert found.loglik == pytest.approx(np.log(total), rel=1e-12, abs=1e-12)
+    np.testing.assert_allclose(found.statistics.start, posterior[:, 0], atol=1e-12)
+    np.testing.assert_allclose(found.statistics.transitions, pairs, atol=1e-12)
+    np.testing.assert_allclose(found.statistics.visits, posterior.sum(axis=1), atol=1e-12)
+    data = Sequences(rows, np.array([len(rows)]))
+    smoothed = smooth_states(model, params, data, SERIAL)
+    np.testing.assert_allclose(smoothed.values, posterior, atol=1e-12)
+    filtered = filter_states(model, params, data, SERIAL)
+    np.testing.assert_allclose(filtered.values[:, -1], posterior[:, -1], atol=1e-12)
+    assert filtered.loglik[0] == pytest.approx(np.log(total), rel=1e-12, abs=1e-12)
+    best = decode(model, params, data, SERIAL)
+    assert best.loglik[0] == pytest.approx(np.log(max(joint.values())), rel=1e-12, abs=1e-12)
+    assert joint[tuple(best.values.tolist())] == pytest.approx(max(joint.values()), rel=1e-12)
+    own = path_loglik(model, params, data, best.values)
+    assert own[0] == pytest.approx(best.loglik[0], rel=1e-12, abs=1e-12)
+
+
+def test_paths_are_drawn_from_their_posterior(rng):
+    params = random_chain(rng, 2, 3, False)
+    rows = np.array([[0.0], [2.0], [1.0]])
+    joint = enumerate_paths(params, rows)
+    n = 4000
+    data = Sequences(np.tile(rows, (n, 1)), np.full(n, 3))
+    model = HiddenMarkov(Categorical((3,)), 2)
+    drawn = draw_states(model, params, data, rng, SERIAL).values.reshape(n, 3)
+    total = sum(joint.values())
+    for path, p in joint.items():
+        share, expected = np.mean((drawn == path).all(axis=1)), p / total
+        assert abs(share - expected) < 5 * np.sqrt(expected * (1 - expected) / n) + 1e-12
+
+
+def rows_of(kind, rng, lengths=(60, 1, 45, 30)):
+    n = sum(lengths)
+    states = np.repeat(rng.integers(2, size=-(-n // 9)), 9)[:n]
+    x = {
+        "counts": rng.poisson(np.where(states, 9.0, 2.0))[:, None],
+        "codes": (rng.random(n) < np.where(states, 0.8, 0.3))[:, None] * 1.0,
+        "positive": rng.exponential(np.where(states, 9.0, 1.0))[:, None],
+        "real": states[:, None] * 4.0 + rng.standard_normal((n, 2)),
+    }[kind]
+    return x.astype(float), np.array(lengths), states
+
+
+FAMILIES = {
+    "poisson": (Poisson(), "counts"),
+    "categorical": (Categorical((2,)), "codes"),
+    "bernoulli": (Bernoulli(), "codes"),
+    "exponential": (Exponential(), "positive"),
+    "full": (Gaussian("full"), "real"),
+    "tied": (Gaussian("tied"), "real"),
+    "diag": (Gaussian("diag"), "real"),
+    "spherical": (Gaussian("spherical"), "real"),
+    "mixture diag": (MixtureFamily(Gaussian("diag"), 2), "real"),
+    "mixture full": (MixtureFamily(Gaussian("full"), 2), "real"),
+    "independent": (Independent([Gaussian("diag"), Gaussian("full")]), "real"),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_check_model(name, rng):
+    family, kind = FAMILIES[name]
+    x, lengths, _ = rows_of(kind, rng)
+    weights = np.array([1.0, 2.0, 0.5, 1.5])
+    check_model(HiddenMarkov(family, 2), Sequences(x, lengths, weights), rng=1)
+
+
+@pytest.mark.parametrize("name", ["poisson", "categorical", "full", "diag"])
+def test_check_model_with_missing_rows_and_labels(name, rng):
+    family, kind = FAMILIES[name]
+    x, lengths, states = rows_of(kind, rng)
+    x[rng.random(len(x)) < 0.15] = np.nan
+    labels = np.where(rng.random(len(x)) < 0.1, states, -1)
+    check_model(HiddenMarkov(family, 2), Sequences(x, lengths, None, labels), rng=1)
+
+
+@pytest.mark.parametrize("name", ["poisson", "diag"])
+def test_check_model_with_missing_cells(name, rng):
+    family, kind = FAMILIES[name]
+    x, lengths, _ = rows_of(kind, rng)
+    x = np.hstack([x, x[::-1]])
+    x[rng.random(x.shape) < 0.15] = np.nan
+    check_model(HiddenMarkov(family, 2), Sequences(x, lengths), rng=1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"transmat_mask": left_right(3, cyclic=True)},  # without a way back: on the boundary
+        {"stationary": True},
+        {"fixed": ("startprob",)},
+        {"fixed": ("transmat",)},
+        {"fixed": {"transmat": np.eye(3, dtype=bool)}},
+        {"stationary": True, "transmat_mask": left_right(3, cyclic=True)},
+        {"fixed": {"startprob": np.array([True, False, False])}},
+    ],
+)
+def test_check_model_of_restricted_chains(options):
+    rng = np.random.default_rng(5)  # a start where finite differences are good to 1e-6
+    x, lengths, _ = rows_of("counts", rng)
+    data = Sequences(x, lengths)
+    model = HiddenMarkov(Poisson(), 3, **options)
+    check_model(model, data, start=model.guess(model.blocks(data), rng), rng=1)
+
+
+def test_threads_give_the_bits_of_one(rng):
+    x = rng.poisson(3.0, (30_000, 1)).astype(float)
+    for lengths in ([30_000], [10_000, 5, 19_995], [100] * 300):
+        model = HiddenMarkov(Poisson(), 3)
+        data = Sequences(x, np.array(lengths))
+        blocks = model.blocks(data)
+        start = model.guess(blocks, rng)
+        one, two = (b.expect(model, start, blocks) for b in (SERIAL, ThreadBackend(2)))
+        assert one.loglik == two.loglik
+        np.testing.assert_array_equal(one.statistics.transitions, two.statistics.transitions)
+        np.testing.assert_array_equal(one.statistics.family.total, two.statistics.family.total)
+
+
+def test_weights_are_repetitions_and_zero_is_absence(rng):
+    x, lengths, _ = rows_of("counts", rng)
+    model = HiddenMarkov(Poisson(), 2)
+    data = Sequences(x, lengths, np.array([2.0, 1.0, 0.0, 1.0]))
+    start = model.guess(model.blocks(data), rng)
+    weighted = SERIAL.expect(model, start, model.blocks(data))
+    rows = Sequences(x, lengths).take(np.array([0, 0, 1, 3]))
+    repeated = SERIAL.expect(model, start, model.blocks(rows))
+    assert weighted.loglik == pytest.approx(repeated.loglik, rel=1e-13)
+    assert weighted.weight == repeated.weight
+    np.testing.assert_allclose(
+        weighted.statistics.transitions, repeated.statistics.transitions, rtol=1e-12
+    )
+
+
+def test_sequences_of_one_row_are_a_mixture(rng):
+    from latentem.models import Mixture, MixtureParams
+
+    x = rng.poisson(4.0, (50, 1)).astype(float)
+    family = PoissonParams(np.array([[2.0], [7.0]]))
+    weights = np.array([0.3, 0.7])
+    chain = HiddenMarkov(Poisson(), 2)
+    params = HiddenMarkovParams(weights, np.full((2, 2), 0.5), family)
+    found = SERIAL.expect(chain, params, chain.blocks(Sequences(x, np.ones(50, dtype=int))))
+    mixture = Mixture(Poisson(), 2)
+    other = SERIAL.expect(mixture, MixtureParams(weights, family), mixture.blocks(x))
+    assert found.loglik == pytest.approx(other.loglik, rel=1e-13)
+    np.testing.assert_allclose(found.statistics.start, other.statistics.counts, rtol=1e-12)
+    np.testing.assert_array_equal(found.statistics.transitions, 0.0)
+
+
+def test_an_outlier_and_a_long_series_stay_finite(rng):
+    from latentem.families import GaussianParams
+
+    x = rng.standard_normal((20_000, 1))
+    x[777] = 1000.0
+    x[10_000] = -1000.0
+    family = GaussianParams(np.array([[0.0], [0.1]]), np.ones((2, 1)))
+    params = HiddenMarkovParams(np.array([0.5, 0.5]), np.array([[0.9, 0.1], [0.2, 0.8]]), family)
+    model = HiddenMarkov(Gaussian("diag"), 2)
+    found = SERIAL.expect(model, params, model.blocks(x))
+    assert np.isfinite(found.loglik)
+    assert found.statistics.visits.sum() == pytest.approx(len(x), rel=1e-12)
+
+
+def test_an_outlier_in_an_unlikely_state_far_away():
+    """The only state that explains row 1 can be reached with probability 1e-300 only."""
+    from latentem.families import GaussianParams
+
+    x = np.array([[0.0], [1000.0], [0.0]])
+    family = GaussianParams(np.array([[0.0], [1000.0]]), np.ones((2, 1)))
+    moves = np.array([[1.0, 1e-300], [0.5, 0.5]])
+    params = HiddenMarkovParams(np.array([1.0, 0.0]), moves, family)
+    model = HiddenMarkov(Gaussian("diag"), 2)
+    data = Sequences(x, np.array([3]))
+    found = SERIAL.expect(model, params, model.blocks(data))
+    log_density = -0.5 * np.log(2 * np.pi)
+    expected = 3 * log_density + np.log(1e-300) + np.log(0.5)
+    assert found.loglik == pytest.approx(expected, rel=1e-12)
+    assert decode(model, params, data, SERIAL).values.tolist() == [0, 1, 0]
+
+
+def test_an_impossible_row_is_minus_infinity_and_named():
+    params = HiddenMarkovParams(
+        np.array([1.0, 0.0]), np.eye(2), PoissonParams(np.array([[0.0], [3.0]]))
+    )
+    model = HiddenMarkov(Poisson(), 2)
+    x = np.array([[0.0], [0.0], [0.0], [1.0], [0.0]])
+    data = Sequences(x, np.array([2, 3]))
+    found = SERIAL.expect(model, params, model.blocks(data))
+    assert found.loglik == -np.inf
+    for function in (smooth_states, filter_states, decode):
+        told = function(model, params, data, SERIAL)
+        assert told.impossible.tolist() == [-1, 3], function.__name__
+        assert told.loglik[0] == 0.0
+        assert told.loglik[1] == -np.inf
+        assert not np.isnan(told.values).any()
+
+
+def test_a_state_that_nobody_visits_keeps_its_parameters_and_is_reported():
+    start = HiddenMarkovParams(
+        np.array([1.0, 0.0]), np.array([[1.0, 0.0], [0.5, 0.5]]),
+        PoissonParams(np.array([[2.0], [50.0]])),
+    )  # fmt: skip
+    x = np.array([[1.0], [2.0], [3.0], [2.0]])
+    result = EM(n_jobs=1).run(HiddenMarkov(Poisson(), 2), x, start=start)
+    assert result.params.family.lambdas.ravel().tolist() == [2.0, 50.0]
+    assert result.params.transmat[1].tolist() == [0.5, 0.5]
+    assert any("state 1 is never visited" in note for note in result.notes)
+
+
+def test_a_long_sequence_begins_from_stretches(rng):
+    x = np.repeat(rng.integers(2, size=500), 100)[:, None] * 8.0 + rng.standard_normal((50_000, 1))
+    model = HiddenMarkov(Gaussian("diag"), 2)
+    result = EM(max_iter=5, tol=0).run(model, x, rng=0)
+    np.testing.assert_allclose(np.sort(result.params.family.means[:, 0]), [0.0, 8.0], atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"n_components": 0}, "n_components must be at least 1"),
+        ({"transmat_mask": np.ones((3, 3))}, r"transmat_mask must have shape \(2, 2\)"),
+        ({"transmat_mask": [[1, 1], [0, 0]]}, "row 1 of transmat_mask allows no transition"),
+        ({"fixed": ("means",)}, "fixed knows 'startprob' and 'transmat'"),
+        ({"fixed": {"transmat": np.ones((2, 2))}}, "must be True or a bool array"),
+        ({"fixed": ("startprob",), "stationary": True}, "it cannot be fixed as well"),
+    ],
+)
+def test_wrong_models_are_refused(options, sentence):
+    settings_ = {"n_components": 2, **options}
+    with pytest.raises(ValueError, match=sentence):
+        HiddenMarkov(Poisson(), **settings_)
+
+
+X4 = np.array([[1.0], [2.0], [3.0], [4.0]])
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ((X4, [2, 1]), "lengths sum to 3, but there are 4 rows"),
+        ((X4, [4, 0]), "lengths must be a list of integers >= 1"),
+        ((X4, [2.0, 2.0]), "lengths must be a list of integers >= 1"),
+        ([X4, np.ones((2, 2))], "sequence 1 has"),
+        ([], "the list of sequences is empty"),
+        (X4[:, 0], "use x\\[:, None\\]"),
+        ((X4, [4], [-1.0]), "weights must be finite numbers >= 0"),
+        ((X4, [4], [1.0, 2.0]), "weights must have one value per sequence"),
+        ((X4, [4], None, [0, 1]), "labels must have one value per row"),
+        ((X4, [4], None, [0, 1, 2, 0]), r"labels must be integers: a state, 0\.\.1"),
+        (-X4, "counts, whole numbers >= 0"),
+        (X4 * np.nan, "every row is missing"),
+        (np.array([[np.inf], [1.0]]), r"x\[0, 0\] is inf"),
+    ],
+)
+def test_wrong_data_are_refused(data, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        EM().run(HiddenMarkov(Poisson(), 2), data, rng=0)
+
+
+def test_a_missing_cell_where_rows_must_be_whole():
+    x = np.array([[1.0, np.nan], [0.0, 2.0], [1.0, 1.0]])
+    with pytest.raises(ValueError, match=r"x\[0, 1\] is nan.*Make the whole row NaN"):
+        EM().run(HiddenMarkov(Gaussian("full"), 2), x, rng=0)

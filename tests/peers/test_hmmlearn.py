@@ -1,0 +1,145 @@
+"""hmmlearn as a live oracle: same start, same log-likelihoods, same decoding."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from latentem import GMMHMM, CategoricalHMM, GaussianHMM, PoissonHMM
+
+peer = pytest.importorskip("hmmlearn.hmm")
+
+START = {"startprob": np.array([0.5, 0.3, 0.2]), "transmat": np.full((3, 3), 0.1) + 0.7 * np.eye(3)}
+MAPS = 6
+
+
+@pytest.fixture
+def data(rng):
+    states = np.repeat(rng.integers(3, size=60), 10)
+    X = 3.0 * states[:, None] + rng.standard_normal((600, 2)) * [1.0, 2.0]
+    return X, [250, 50, 300]
+
+
+def quietly(model, X, lengths):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.fit(X, lengths)
+
+
+def same(ours, theirs, X, lengths):
+    """Log-likelihoods of every map, and what both say of the rows afterwards."""
+    trace = ours.result_.history.objectives
+    reference = np.array(theirs.monitor_.history)
+    np.testing.assert_allclose(trace[: len(reference)], reference, rtol=1e-9)
+    other = {"startprob_", "transmat_"}
+    for name in other:
+        np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-7, atol=1e-9)
+    assert ours.score(X, lengths=lengths) == pytest.approx(theirs.score(X, lengths), rel=1e-9)
+    np.testing.assert_allclose(
+        ours.predict_proba(X, lengths), theirs.predict_proba(X, lengths), atol=1e-7
+    )
+    joint, path = ours.decode(X, lengths)
+    reference_joint, reference_path = theirs.decode(X, lengths)
+    assert joint == pytest.approx(reference_joint, rel=1e-9)
+    assert path.tolist() == reference_path.tolist()
+
+
+def settings(**start):
+    init = {f"{name}_init": value for name, value in {**START, **start}.items()}
+    return {"accelerate": None, "tol": 0, "max_iter": MAPS, **init}
+
+
+COVARIANCES = {
+    "diag": np.full((3, 2), 2.0),
+    "spherical": np.full(3, 2.0),
+    "full": np.stack([2 * np.eye(2)] * 3),
+    "tied": 2 * np.eye(2),
+}
+MEANS = np.array([[0.5, 0.0], [2.0, 2.5], [6.5, 6.0]])
+
+
+@pytest.mark.parametrize("kind", COVARIANCES)
+def test_gaussian(kind, data):
+    X, lengths = data
+    theirs = peer.GaussianHMM(
+        3, covariance_type=kind, n_iter=MAPS, tol=-np.inf, init_params="",
+        covars_prior=0, covars_weight=0, min_covar=0,
+    )  # fmt: skip
+    theirs.startprob_, theirs.transmat_ = START["startprob"], START["transmat"]
+    theirs.means_, theirs.covars_ = MEANS, COVARIANCES[kind]
+    quietly(theirs, X, lengths)
+    start = settings(means=MEANS, covariances=COVARIANCES[kind])
+    ours = GaussianHMM(3, covariance_type=kind, **start).fit(X, lengths=lengths)
+    same(ours, theirs, X, lengths)
+    np.testing.assert_allclose(ours.means_, theirs.means_, rtol=1e-7)
+    if kind != "spherical":  # the peer's property has another shape there
+        np.testing.assert_allclose(ours.covars_, theirs.covars_, rtol=1e-6, atol=1e-9)
+
+
+def test_poisson(rng):
+    states = np.repeat(rng.integers(3, size=40), 10)
+    X, lengths = rng.poisson(np.array([2.0, 8.0, 20.0])[states])[:, None], [100, 300]
+    theirs = peer.PoissonHMM(
+        3, n_iter=MAPS, tol=-np.inf, init_params="", lambdas_prior=0, lambdas_weight=0
+    )
+    theirs.startprob_, theirs.transmat_ = START["startprob"], START["transmat"]
+    theirs.lambdas_ = np.array([[3.0], [7.0], [15.0]])
+    quietly(theirs, X, lengths)
+    ours = PoissonHMM(3, **settings(lambdas=[[3.0], [7.0], [15.0]])).fit(X, lengths=lengths)
+    same(ours, theirs, X, lengths)
+
+
+def test_categorical(rng):
+    states = np.repeat(rng.integers(3, size=40), 10)
+    X = np.where(rng.random(400) < 0.7, states, rng.integers(4, size=400))[:, None]
+    lengths, probs = [150, 250], np.full((3, 4), 0.2) + 0.2 * np.eye(3, 4)
+    theirs = peer.CategoricalHMM(3, n_iter=MAPS, tol=-np.inf, init_params="")
+    theirs.n_features = 4
+    theirs.startprob_, theirs.transmat_ = START["startprob"], START["transmat"]
+    theirs.emissionprob_ = probs
+    quietly(theirs, X, lengths)
+    ours = CategoricalHMM(3, **settings(emissionprob=probs)).fit(X, lengths=lengths)
+    same(ours, theirs, X, lengths)
+
+
+@pytest.mark.parametrize("kind", ["diag", "full"])
+def test_mixtures_as_emissions(kind, data):
+    X, lengths = data
+    weights = np.full((3, 2), 0.5)
+    means = np.stack([MEANS - 0.7, MEANS + 0.7], axis=1)
+    covariances = {"diag": np.full((3, 2, 2), 2.0), "full": np.tile(2 * np.eye(2), (3, 2, 1, 1))}
+    shape = {"diag": (3, 2, 2), "full": (3, 2, 2, 2)}[kind]
+    # The peer's formulas divide by weight + (prior weight + d + 1 + 1 for "full"): with these
+    # weights of the priors both vanish.
+    prior_weight = {"diag": -1.5, "full": -(1 + 2 + 1)}[kind]
+    theirs = peer.GMMHMM(
+        3, 2, covariance_type=kind, n_iter=MAPS, tol=-np.inf, init_params="", min_covar=0,
+        weights_prior=1.0, means_prior=np.zeros((3, 2, 2)), means_weight=np.zeros((3, 2)),
+        covars_prior=np.zeros(shape), covars_weight=np.full(shape[: 3 if kind == "diag" else 2], float(prior_weight)),
+    )  # fmt: skip
+    theirs.startprob_, theirs.transmat_ = START["startprob"], START["transmat"]
+    theirs.weights_, theirs.means_, theirs.covars_ = weights, means, covariances[kind]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        first = theirs.score(X, lengths)
+    start = settings(weights=weights, means=means, covariances=covariances[kind])
+    ours = GMMHMM(3, 2, covariance_type=kind, **start).fit(X, lengths=lengths)
+    assert ours.result_.history.objectives[0] == pytest.approx(first, rel=1e-9)
+    theirs.startprob_, theirs.transmat_ = ours.startprob_, ours.transmat_
+    theirs.weights_, theirs.means_, theirs.covars_ = ours.weights_, ours.means_, ours.covars_
+    assert ours.score(X, lengths=lengths) == pytest.approx(theirs.score(X, lengths), rel=1e-9)
+    assert ours.predict(X, lengths).tolist() == theirs.predict(X, lengths).tolist()
+
+
+def test_assigned_parameters_score_and_sample_as_there(data):
+    X, lengths = data
+    models = [GaussianHMM(3), peer.GaussianHMM(3)]
+    for model in models:
+        model.startprob_, model.transmat_ = START["startprob"], START["transmat"]
+        model.means_, model.covars_ = MEANS, COVARIANCES["diag"]
+    ours, theirs = models
+    assert ours.score(X, lengths=lengths) == pytest.approx(theirs.score(X, lengths), rel=1e-10)
+    assert ours.sample(5, random_state=0)[0].shape == (5, 2)
+    np.testing.assert_allclose(ours.covars_, theirs.covars_)
