@@ -1,0 +1,154 @@
+"""Log densities of a block as rows of scaled densities, and rows of results back as a block.
+
+Families work component by component, (K, m); chains go from row to row. The exponential
+is written out as in `latentem.kernels.posterior`, so that it becomes SIMD code; both
+directions go through tiles that stay in cache.
+"""
+
+import math
+
+import numpy as np
+from numba import config, njit, types
+from numba.extending import intrinsic
+
+__all__ = ["densities", "collect"]
+
+TILE = 64  # rows at a time
+LOG2E = 1.4426950408889634
+LN2_HIGH = 6.93145751953125e-1
+LN2_LOW = 1.42860682030941723212e-6
+ROUND = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to the nearest integer
+UNDERFLOW = -708.0
+# 1 / k!
+C3, C4, C5, C6, C7, C8 = (1.0 / math.factorial(k) for k in range(3, 9))
+C9, C10, C11, C12, C13 = (1.0 / math.factorial(k) for k in range(9, 14))
+
+if config.DISABLE_JIT:  # type: ignore[attr-defined]
+
+    def _bits(x):
+        return np.float64(x).view(np.int64)
+
+    def _number(i):
+        return np.int64(i).view(np.float64)
+
+else:
+
+    @intrinsic
+    def _bits(context, x):
+        """The bits of a float64 as an int64."""
+
+        def code(context, builder, signature, arguments):
+            return builder.bitcast(arguments[0], context.get_value_type(types.int64))
+
+        return types.int64(types.float64), code
+
+    @intrinsic
+    def _number(context, i):
+        """The float64 with the bits of an int64."""
+
+        def code(context, builder, signature, arguments):
+            return builder.bitcast(arguments[0], context.get_value_type(types.float64))
+
+        return types.float64(types.int64), code
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+def _tile(log_density, begin, size, peaks, tile, out):
+    """As `densities`, for `size` rows; `tile` (P, TILE) is scratch, zero in the padding."""
+    n_states, n_padded = log_density.shape[0], tile.shape[0]
+    peak = peaks[begin : begin + size]
+    row = log_density[0, begin : begin + size]
+    for i in range(size):
+        peak[i] = row[i]
+    for k in range(1, n_states):
+        row = log_density[k, begin : begin + size]
+        for i in range(size):
+            value = row[i]
+            peak[i] = value if not value <= peak[i] else peak[i]
+    for i in range(size):  # a row of -inf keeps them: shift by 0, not by -inf
+        peak[i] = 0.0 if peak[i] == -np.inf else peak[i]
+    for k in range(n_states):
+        row = log_density[k, begin : begin + size]
+        target = tile[k]
+        for i in range(size):
+            shifted = row[i] - peak[i]
+            rounded = shifted * LOG2E + ROUND
+            n = rounded - ROUND
+            r = shifted - n * LN2_HIGH
+            r = r - n * LN2_LOW
+            r2 = r * r  # Estrin's scheme: short chains, so that the pipeline stays full
+            r4 = r2 * r2
+            p0 = (1.0 + r) + (0.5 + C3 * r) * r2
+            p1 = (C4 + C5 * r) + (C6 + C7 * r) * r2
+            p2 = (C8 + C9 * r) + (C10 + C11 * r) * r2
+            p3 = C12 + C13 * r
+            p = p0 + (p1 + (p2 + p3 * r4) * r4) * r4
+            power = _number(_bits(p) + (_bits(rounded) << 52))
+            target[i] = 0.0 if shifted < UNDERFLOW else power
+    for k in range(0, n_padded, 4):
+        row0, row1, row2, row3 = tile[k], tile[k + 1], tile[k + 2], tile[k + 3]
+        for i in range(size):
+            four = out[begin + i, k : k + 4]
+            four[0] = row0[i]
+            four[1] = row1[i]
+            four[2] = row2[i]
+            four[3] = row3[i]
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
+def densities(log_density, peaks, out):
+    """Densities over the largest of each row, row by row.
+
+    Parameters
+    ----------
+    log_density : (K, m) array, C order
+    peaks : (m,) array; overwritten
+        Logarithm of the largest density; 0 where all are -inf.
+    out : (m, P) array, C order; overwritten
+        P is K padded to a multiple of 4; the padding becomes zero.
+    """
+    tile = np.zeros((out.shape[1], TILE))
+    for begin in range(0, peaks.size, TILE):
+        _tile(log_density, begin, min(TILE, peaks.size - begin), peaks, tile, out)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def collect(stored, offsets, normalised, status, out):
+    """Write vectors row by row into component-major `out`.
+
+    Parameters
+    ----------
+    stored : (m, P) array
+    offsets : (S + 1,) int array
+    normalised : bool
+        Divide each vector by its sum.
+    status : (S,) int array
+        Segments with a status other than 0 are left as they are.
+    out : (K, m) array, C order; overwritten
+    """
+    n_states, n_padded = out.shape[0], stored.shape[1]
+    factors = np.ones(TILE)
+    for s in range(offsets.size - 1):
+        if status[s] != 0:
+            continue
+        for begin in range(offsets[s], offsets[s + 1], TILE):
+            size = min(TILE, offsets[s + 1] - begin)
+            if normalised:
+                for i in range(size):
+                    total = 0.0
+                    for j in range(n_padded):
+                        total += stored[begin + i, j]
+                    factors[i] = 1.0 / total
+            for k in range(0, n_states - n_states % 4, 4):
+                row0, row1 = out[k, begin : begin + size], out[k + 1, begin : begin + size]
+                row2, row3 = out[k + 2, begin : begin + size], out[k + 3, begin : begin + size]
+                for i in range(size):
+                    four, factor = stored[begin + i, k : k + 4], factors[i]
+                    row0[i] = four[0] * factor
+                    row1[i] = four[1] * factor
+                    row2[i] = four[2] * factor
+                    row3[i] = four[3] * factor
+            for k in range(n_states - n_states % 4, n_states):
+                row = out[k, begin : begin + size]
+                for i in range(size):
+                    row[i] = stored[begin + i, k] * factors[i]
