@@ -155,10 +155,10 @@ class BaseHMM(BaseEstimator):
         data = check_sequences(self, X, lengths, sample_weight, labels, reset=True)
         if data.weights is not None and not np.all(data.weights > 0):  # absent is absent
             data = data.take(np.flatnonzero(data.weights > 0))
+        self._check_enough(data)
         learned = model.family.learn(data.x[~np.isnan(data.x).all(axis=1)])
         if learned is not model.family:
             model = self._model(learned)
-        self._check_enough(data)
         begin = self._start(model, data)
         result = settings.run(model, data, start=begin, rng=generator(self.random_state))
         self.model_ = model
@@ -175,6 +175,8 @@ class BaseHMM(BaseEstimator):
 
     def _check_enough(self, data: Sequences) -> None:
         seen = int((~np.isnan(data.x).all(axis=1)).sum())
+        if seen == 0:
+            raise ValueError("X has no observed cell: every row is missing")
         if seen < self.n_components:
             raise ValueError(
                 f"X has {seen} rows that were seen, fewer than n_components={self.n_components}: "

@@ -113,11 +113,12 @@ def test_mixtures_as_emissions(kind, data):
     shape = {"diag": (3, 2, 2), "full": (3, 2, 2, 2)}[kind]
     # The peer's formulas divide by weight + (prior weight + d + 1 + 1 for "full"): with these
     # weights of the priors both vanish.
+    size = {"diag": 3, "full": 2}[kind]
     prior_weight = {"diag": -1.5, "full": -(1 + 2 + 1)}[kind]
     theirs = peer.GMMHMM(
         3, 2, covariance_type=kind, n_iter=MAPS, tol=-np.inf, init_params="", min_covar=0,
         weights_prior=1.0, means_prior=np.zeros((3, 2, 2)), means_weight=np.zeros((3, 2)),
-        covars_prior=np.zeros(shape), covars_weight=np.full(shape[: 3 if kind == "diag" else 2], float(prior_weight)),
+        covars_prior=np.zeros(shape), covars_weight=np.full(shape[:size], float(prior_weight)),
     )  # fmt: skip
     theirs.startprob_, theirs.transmat_ = START["startprob"], START["transmat"]
     theirs.weights_, theirs.means_, theirs.covars_ = weights, means, covariances[kind]

@@ -1,0 +1,387 @@
+"""The hidden Markov estimators: scikit-learn's and hmmlearn's habits, streams, wrong input."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from latentem import (
+    GMMHMM,
+    HMM,
+    CategoricalHMM,
+    GaussianHMM,
+    ImpossibleRowWarning,
+    PoissonHMM,
+    families,
+    left_right,
+    standard_errors,
+)
+from latentem.datasets import load_earthquakes
+
+COUNTS = load_earthquakes()[["count"]]
+
+
+def real_rows(rng, lengths=(120, 40, 80)):
+    n = sum(lengths)
+    states = np.repeat(rng.integers(2, size=n // 10), 10)
+    return 4.0 * states[:, None] + rng.standard_normal((n, 2)), list(lengths), states
+
+
+def every_estimator(rng):
+    X, lengths, _ = real_rows(rng)
+    codes = (X > 2).astype(float)
+    return {
+        "gaussian": (GaussianHMM(2, random_state=0), X),
+        "gmm": (GMMHMM(2, 2, random_state=0), X),
+        "poisson": (PoissonHMM(2, random_state=0), np.abs(np.round(X))),
+        "categorical": (CategoricalHMM(2, random_state=0), codes[:, :1]),
+        "two columns": (CategoricalHMM(2, random_state=0), codes),
+        "exponential": (HMM(families.Exponential(), 2, random_state=0), np.abs(X)),
+    }, lengths
+
+
+NAMES = ["gaussian", "gmm", "poisson", "categorical", "two columns", "exponential"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_face(name, rng):
+    every, lengths = every_estimator(rng)
+    hmm, X = every[name]
+    assert str(clone(hmm).get_params()) == str(hmm.get_params())
+    hmm.fit(X, lengths=lengths)
+    assert hmm.converged_
+    assert hmm.n_features_in_ == X.shape[1]
+    again = clone(hmm).fit(np.split(X, np.cumsum(lengths)[:-1]))
+    assert again.loglik_ == hmm.loglik_
+    assert hmm.score(X, lengths=lengths) == pytest.approx(hmm.loglik_, rel=1e-12)
+    assert hmm.score_sequences(X, lengths).sum() == pytest.approx(hmm.loglik_, rel=1e-12)
+    total, posterior = hmm.score_samples(X, lengths)
+    assert total == pytest.approx(hmm.loglik_, rel=1e-12)
+    np.testing.assert_allclose(posterior.sum(axis=1), 1.0)
+    np.testing.assert_array_equal(hmm.predict_proba(X, lengths), posterior)
+    joint, path = hmm.decode(X, lengths)
+    assert joint <= total
+    assert path.dtype == np.int64
+    assert hmm.decode(X, lengths, algorithm="map")[0] <= joint + 1e-9
+    drawn = hmm.sample_states(X, lengths, random_state=0)
+    assert np.mean(drawn == path) > 0.7
+    rows, states = hmm.sample(30, random_state=1)
+    assert rows.shape == (30, X.shape[1])
+    assert states.shape == (30,)
+    other = pickle.loads(pickle.dumps(hmm))
+    assert other.score(X, lengths=lengths) == hmm.score(X, lengths=lengths)
+    n, p = len(X), hmm.n_parameters()
+    assert hmm.aic(X, lengths) == pytest.approx(-2 * total + 2 * p)
+    assert hmm.bic(X, lengths) == pytest.approx(-2 * total + p * np.log(n))
+    flipped = hmm.relabel([1, 0])
+    assert flipped.score(X, lengths=lengths) == pytest.approx(total, rel=1e-12)
+    np.testing.assert_array_equal(flipped.predict(X, lengths), 1 - path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stream_says_what_filter_says(name, rng):
+    every, lengths = every_estimator(rng)
+    hmm, X = every[name]
+    hmm.fit(X, lengths=lengths)
+    X = X[:60].copy()
+    X[20:23] = np.nan
+    filtered, state, total = hmm.filter(X), hmm.start_state(), 0.0
+    for row, expected in zip(X, filtered, strict=True):
+        before = state.predicted.copy()
+        new, probabilities, increment = hmm.update(state, row)
+        np.testing.assert_array_equal(state.predicted, before)
+        np.testing.assert_allclose(probabilities, expected, atol=1e-12)
+        state, total = new, total + increment
+    assert total == pytest.approx(hmm.score(X), rel=1e-11)
+    np.testing.assert_allclose(filtered[-1], hmm.predict_proba(X)[-1], atol=1e-12)
+
+
+def test_one_state_is_one_distribution(rng):
+    X, _, _ = real_rows(rng)
+    hmm = GaussianHMM(1, covariance_type="full").fit(X)
+    np.testing.assert_allclose(hmm.means_[0], X.mean(axis=0))
+    np.testing.assert_allclose(hmm.covariances_[0], np.cov(X.T, bias=True))
+    expected = stats.multivariate_normal(hmm.means_[0], hmm.covariances_[0]).logpdf(X).sum()
+    assert hmm.loglik_ == pytest.approx(expected, rel=1e-12)
+
+
+def test_labels_pin_states(rng):
+    X, lengths, states = real_rows(rng)
+    labels = np.where(rng.random(len(X)) < 0.3, 1 - states, -1)  # named the other way round
+    hmm = GaussianHMM(2, random_state=0).fit(X, lengths=lengths, labels=labels)
+    assert hmm.means_[1, 0] < hmm.means_[0, 0]
+    parts = np.split(labels, np.cumsum(lengths)[:-1])
+    listed = GaussianHMM(2, random_state=0)
+    listed.fit(np.split(X, np.cumsum(lengths)[:-1]), labels=parts)
+    assert listed.loglik_ == hmm.loglik_
+
+
+def test_weights_of_sequences(rng):
+    X, lengths, _ = real_rows(rng)
+    start = {"means_init": [[0.0, 0.0], [4.0, 0.0]], "covariances_init": np.ones((2, 2)),
+             "startprob_init": [0.5, 0.5], "transmat_init": [[0.9, 0.1], [0.1, 0.9]]}  # fmt: skip
+    settings = {"tol": 1e-9, "accelerate": None, **start}
+    weighted = GaussianHMM(2, **settings).fit(X, lengths=lengths, sample_weight=[2, 0, 1])
+    parts = np.split(X, np.cumsum(lengths)[:-1])
+    repeated = GaussianHMM(2, **settings).fit([parts[0], parts[0], parts[2]])
+    assert weighted.loglik_ == pytest.approx(repeated.loglik_, rel=1e-10)
+    np.testing.assert_allclose(weighted.means_, repeated.means_, rtol=1e-8)
+    score = weighted.score(X, lengths=lengths, sample_weight=[2, 0, 1])
+    assert score == pytest.approx(weighted.loglik_, rel=1e-11)
+
+
+def test_what_is_fixed_stays_to_the_bit(rng):
+    X, lengths, _ = real_rows(rng)
+    moves = np.array([[0.85, 0.15], [0.25, 0.75]])
+    entries = np.array([[True, True], [False, False]])
+    for fixed, kept in (
+        (("means",), "means_"),
+        (("covariances",), "covariances_"),
+        (("startprob", "transmat"), "transmat_"),
+    ):
+        hmm = GaussianHMM(
+            2, fixed=fixed, startprob_init=[0.5, 0.5], transmat_init=moves,
+            means_init=[[0.1, 0.0], [3.9, 0.2]], covariances_init=np.full((2, 2), 1.3),
+        ).fit(X, lengths=lengths)  # fmt: skip
+        given = {"means_": [[0.1, 0.0], [3.9, 0.2]], "covariances_": np.full((2, 2), 1.3),
+                 "transmat_": moves}[kept]  # fmt: skip
+        np.testing.assert_array_equal(getattr(hmm, kept), given)
+    hmm = GaussianHMM(2, fixed={"transmat": entries}, transmat_init=moves, random_state=0)
+    hmm.fit(X, lengths=lengths)
+    np.testing.assert_array_equal(hmm.transmat_[0], moves[0])
+    assert not np.array_equal(hmm.transmat_[1], moves[1])
+    assert hmm.n_parameters() == 1 + 1 + 4 + 4
+
+
+def test_a_left_right_chain_keeps_its_zeros(rng):
+    X = np.repeat([0.0, 5.0, 9.0], 20)[:, None] + rng.standard_normal((60, 1))
+    hmm = GaussianHMM(3, transmat_mask=left_right(3), random_state=0).fit(X)
+    assert np.all(hmm.transmat_[~left_right(3)] == 0)
+    assert hmm.n_parameters() == 2 + 2 + 3 + 3
+    absorbing = GaussianHMM(3, transmat_mask=left_right(3), random_state=0).fit([X, X[:30]])
+    assert np.isfinite(absorbing.loglik_)
+
+
+def test_a_stationary_chain(rng):
+    hmm = PoissonHMM(2, stationary=True, random_state=0, tol=1e-10).fit(COUNTS)
+    np.testing.assert_allclose(hmm.startprob_ @ hmm.transmat_, hmm.startprob_, atol=1e-12)
+    np.testing.assert_allclose(hmm.startprob_, hmm.stationary_distribution(), atol=1e-12)
+    assert hmm.n_parameters() == 2 + 2
+    assert standard_errors(hmm, COUNTS)["lambdas"].shape == (2, 1)
+
+
+def test_forecast_against_simulation(rng):
+    hmm = PoissonHMM.from_parameters(
+        startprob=[0.5, 0.5], transmat=[[0.9, 0.1], [0.3, 0.7]], lambdas=[[2.0], [15.0]]
+    )
+    X = np.array([[14.0], [16.0], [13.0]])
+    ahead = hmm.forecast(X, 4)
+    assert ahead.states.shape == (4, 2)
+    last = hmm.filter(X)[-1]
+    np.testing.assert_allclose(ahead.states[0], last @ hmm.transmat_)
+    weights = ahead.states[3]
+    draws = np.where(rng.random(200_000) < weights[0], rng.poisson(2.0, 200_000),
+                     rng.poisson(15.0, 200_000))  # fmt: skip
+    assert ahead.mean[3, 0] == pytest.approx(draws.mean(), rel=0.01)
+    assert ahead.variance[3, 0] == pytest.approx(draws.var(), rel=0.02)
+    low, high = ahead.interval(0.8)
+    assert low[3, 0] == np.quantile(draws, 0.1, method="inverted_cdf")
+    assert high[3, 0] == np.quantile(draws, 0.9, method="inverted_cdf")
+    assert "mean" in repr(ahead)
+    far = hmm.forecast(X, 400).states[-1]
+    np.testing.assert_allclose(far, hmm.stationary_distribution(), atol=1e-12)
+
+
+def test_intervals_of_continuous_rows():
+    hmm = GaussianHMM.from_parameters(
+        startprob=[1.0], transmat=[[1.0]], means=[[10.0, 1e6]], covariances=[[4.0, 1.0]]
+    )
+    low, high = hmm.forecast([[10.0, 1e6]], 2).interval(0.95)
+    z = stats.norm.ppf(0.975)
+    np.testing.assert_allclose(low[1], [10 - 2 * z, 1e6 - z], rtol=1e-9)
+    np.testing.assert_allclose(high[0], [10 + 2 * z, 1e6 + z], rtol=1e-9)
+
+
+def test_pseudo_residuals_are_standard_normal_under_the_model(rng):
+    hmm = GaussianHMM.from_parameters(
+        startprob=[0.5, 0.5], transmat=[[0.9, 0.1], [0.2, 0.8]], means=[[0.0], [4.0]],
+        covariances=[[1.0], [2.0]],
+    )  # fmt: skip
+    X, _ = hmm.sample(2000, random_state=3)
+    residuals = hmm.pseudo_residuals(X, [500, 1500])
+    assert stats.kstest(residuals[:, 0], "norm").pvalue > 0.01
+    one = GaussianHMM.from_parameters(
+        startprob=[1.0], transmat=[[1.0]], means=[[1.0]], covariances=[[4.0]]
+    )
+    rows = np.array([[1.0], [np.nan], [5.0]])
+    found = one.pseudo_residuals(rows)[:, 0]
+    np.testing.assert_allclose(found, [0.0, np.nan, 2.0], atol=1e-12)
+    poisson = PoissonHMM.from_parameters(startprob=[1.0], transmat=[[1.0]], lambdas=[[3.0]])
+    middle = 0.5 * (stats.poisson.cdf(4, 3.0) + stats.poisson.cdf(3, 3.0))
+    assert poisson.pseudo_residuals([[4]])[0, 0] == pytest.approx(stats.norm.ppf(middle))
+
+
+def test_durations():
+    hmm = PoissonHMM.from_parameters(
+        startprob=[1, 0], transmat=[[0.75, 0.25], [0.0, 1.0]], lambdas=[[1.0], [2.0]]
+    )
+    assert hmm.expected_durations().tolist() == [4.0, np.inf]
+
+
+def test_missing_rows_are_marginalised(rng):
+    X, lengths, _ = real_rows(rng)
+    gone = X.copy()
+    gone[30:45] = np.nan
+    for kind in ("diag", "full", "tied", "spherical"):
+        hmm = GaussianHMM(2, covariance_type=kind, random_state=0).fit(gone, lengths=lengths)
+        assert hmm.bic(gone, lengths) == pytest.approx(
+            -2 * hmm.loglik_ + hmm.n_parameters() * np.log(len(X) - 15)
+        )
+        blank = hmm.predict_proba(gone, lengths)[35]
+        power = np.linalg.matrix_power(hmm.transmat_, 200)
+        assert np.all(blank > 0)
+        assert power.shape == (2, 2)
+    everything = np.full((5, 2), np.nan)
+    with pytest.raises(ValueError, match="every row is missing"):
+        hmm.score(everything)
+
+
+def test_an_impossible_row_is_named():
+    hmm = PoissonHMM.from_parameters(
+        startprob=[1.0, 0.0], transmat=np.eye(2), lambdas=[[0.0], [3.0]]
+    )
+    X = [[0], [0], [0], [4], [0]]
+    with pytest.warns(ImpossibleRowWarning, match=r"row 3 \(row 1 of sequence 1\)"):
+        assert hmm.score(X, lengths=[2, 3]) == -np.inf
+    with pytest.warns(ImpossibleRowWarning):
+        posterior = hmm.predict_proba(X, [2, 3])
+    np.testing.assert_allclose(posterior, [[1, 0], [1, 0], [0.5, 0.5], [0.5, 0.5], [0.5, 0.5]])
+    state, probabilities, increment = hmm.update(hmm.start_state(), [4])
+    assert increment == -np.inf
+    assert probabilities.tolist() == [1.0, 0.0]
+    assert state.predicted.tolist() == [1.0, 0.0]
+
+
+def test_a_failed_fit_changes_nothing():
+    hmm = PoissonHMM(2, random_state=0).fit(COUNTS)
+    before = dict(vars(hmm))
+    with pytest.raises(ValueError, match="counts"):
+        hmm.fit(-COUNTS)
+    assert vars(hmm).keys() == before.keys()
+    assert hmm.loglik_ == before["loglik_"]
+
+
+def test_a_frame_is_taken_and_its_columns_remembered():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"quakes": COUNTS[:, 0]})
+    hmm = PoissonHMM(2, random_state=0).fit(frame)
+    assert hmm.feature_names_in_.tolist() == ["quakes"]
+    with pytest.raises(ValueError, match="feature names"):
+        hmm.score(frame.rename(columns={"quakes": "other"}))
+
+
+BAD_FITS = {
+    "lengths too short": ({}, {"lengths": [50]}, "lengths sum to 50, but there are 107 rows"),
+    "lengths zero": ({}, {"lengths": [107, 0]}, "lengths must be a list of integers >= 1"),
+    "lengths not whole": ({}, {"lengths": [53.5, 53.5]}, "lengths must be a list of integers"),
+    "weights": ({}, {"sample_weight": [1.0, 2.0]}, "one weight per sequence, shape \\(1,\\)"),
+    "negative weight": ({}, {"sample_weight": [-1.0]}, "must be finite numbers >= 0|is zero for"),
+    "labels": ({}, {"labels": [0, 1]}, "labels must have one value per row"),
+    "label": ({}, {"labels": np.full(107, 2)}, "labels must be integers: a state, 0..1"),
+    "start": ({"startprob_init": [0.5, 0.6]}, {}, "startprob_init must sum to 1, but sums to 1.1"),
+    "rows": (
+        {"transmat_init": [[0.5, 0.5], [0.3, 0.6]]}, {}, "row 1 sums to 0.9"
+    ),
+    "negative": ({"transmat_init": [[1.5, -0.5], [0.5, 0.5]]}, {}, "transmat_init must be >= 0"),
+    "shape": ({"transmat_init": [[1.0]]}, {}, "transmat_init must have shape \\(2, 2\\)"),
+    "mask": (
+        {"transmat_init": [[0.5, 0.5], [0.5, 0.5]], "transmat_mask": [[1, 1], [0, 1]]}, {},
+        "transmat_init\\[1, 0\\] is 0.5, but transmat_mask allows no such transition",
+    ),
+    "empty row": ({"transmat_mask": [[0, 0], [1, 1]]}, {}, "row 0 of transmat_mask allows no"),
+    "fixed name": ({"fixed": ("means",)}, {}, "fixed must be a tuple of names from"),
+    "fixed without": ({"fixed": ("lambdas",)}, {}, "none are given for lambdas: pass lambdas_init"),
+    "fixed entries": (
+        {"fixed": {"lambdas": np.ones((2, 1), bool)}, "lambdas_init": [[1.0], [2.0]]}, {},
+        "only entries of startprob and transmat can be fixed one by one",
+    ),
+    "stationary": (
+        {"stationary": True, "startprob_init": [0.5, 0.5]}, {}, "leave startprob_init out"
+    ),
+    "lambdas": ({"lambdas_init": [[1.0], [-2.0]]}, {}, "has values outside its set"),
+    "tol": ({"tol": -1}, {}, "tol must be a number >= 0"),
+    "init": ({"init_params": "best"}, {}, "init_params must be one of"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_FITS)
+def test_wrong_arguments_of_a_fit(name):
+    arguments, data, sentence = BAD_FITS[name]
+    with pytest.raises(ValueError, match=sentence):
+        PoissonHMM(2, random_state=0, **arguments).fit(COUNTS, **data)
+
+
+@pytest.mark.parametrize(
+    ("X", "sentence"),
+    [
+        (COUNTS[:, 0], r"X\[:, None\]"),
+        (COUNTS - 30.0, "counts, whole numbers >= 0"),
+        (COUNTS + 0.5, "counts, whole numbers >= 0"),
+        ([COUNTS, np.ones((3, 2))], "1 features|different width|has 2"),
+        (np.full((5, 1), np.nan), "every row is missing|no observed cell"),
+        ([["a"], ["b"]], "must hold numbers"),
+        (COUNTS[:1], "fewer than n_components=2"),
+        ([], "list of sequences is empty|0 sample|empty|Expected 2D"),
+    ],
+)
+def test_wrong_data_of_a_fit(X, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        PoissonHMM(2, random_state=0).fit(X)
+
+
+def test_a_list_has_its_own_lengths():
+    with pytest.raises(ValueError, match="a list of sequences has its own lengths"):
+        PoissonHMM(2).fit([COUNTS, COUNTS], lengths=[107, 107])
+
+
+@pytest.mark.parametrize(
+    ("X", "sentence"), [([[3.0]], "out of range|0..1|categories"), ([[0.5]], "whole number")]
+)
+def test_categories_that_cannot_be(X, sentence):
+    hmm = CategoricalHMM.from_parameters(
+        startprob=[1.0], transmat=[[1.0]], emissionprob=[[0.5, 0.5]]
+    )
+    with pytest.raises(ValueError, match=sentence):
+        hmm.score(X)
+
+
+def test_wrong_questions():
+    hmm = PoissonHMM(2, random_state=0)
+    with pytest.raises(NotFittedError):
+        hmm.predict(COUNTS)
+    hmm.fit(COUNTS)
+    for call, sentence in (
+        (lambda: hmm.forecast(COUNTS, 0), "h must be an integer of at least 1"),
+        (lambda: hmm.forecast([COUNTS, COUNTS], 2), "one sequence"),
+        (lambda: hmm.forecast(COUNTS, 2).interval(1.0), "level must be between 0 and 1"),
+        (lambda: hmm.decode(COUNTS, algorithm="best"), "algorithm must be 'viterbi' or 'map'"),
+        (lambda: hmm.relabel([0, 0]), "order must hold each of 0..1 once"),
+        (lambda: hmm.sample(0), "n_samples must be at least 1"),
+        (lambda: hmm.score(np.ones((3, 2))), "2 features"),
+        (lambda: hmm.score(COUNTS, sample_weight=[1, 2]), "one weight >= 0 per sequence"),
+        (lambda: hmm.update(hmm.start_state(), [-1.0]), "counts"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            call()
+    with pytest.raises(ValueError, match=r"row 0 sums to 0\.9"):
+        PoissonHMM.from_parameters(
+            startprob=[1.0, 0.0], transmat=[[0.5, 0.4], [0.5, 0.5]], lambdas=[[1.0], [2.0]]
+        )
+    hmm.transmat_ = np.full((2, 2), 0.4)
+    with pytest.raises(ValueError, match="transmat_"):
+        hmm.score(COUNTS)
