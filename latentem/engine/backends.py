@@ -49,7 +49,7 @@ class Backend(ABC):
                         f"{type(model).__name__}.e_step must return an Expectation, got "
                         f"{type(part).__name__}"
                     )
-                total = part if total is None else Expectation(*add(tuple(total), tuple(part)))
+                total = Expectation(*(part if total is None else add(tuple(total), tuple(part))))
         if total is None:
             raise ValueError("there are no blocks of data to fit to")
         return total

@@ -5,12 +5,14 @@ Points are scaled first, so that the units of the columns do not decide the part
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
 from sklearn import config_context
 from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.exceptions import ConvergenceWarning
 
 from latentem.engine.backends import one_blas_thread
 
@@ -94,9 +96,18 @@ def _clusters(
         if how == "k-means++":
             _, rows = kmeans_plusplus(space, n_components, sample_weight=weights, random_state=seed)
             return _at_rows(rows, n_components, len(space))
-        with config_context(assume_finite=True, skip_parameter_validation=True):
+        with (
+            config_context(assume_finite=True, skip_parameter_validation=True),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore", ConvergenceWarning)  # fewer points than components
             clusters = KMeans(n_components, n_init=1, random_state=seed)
-            return _one_hot(clusters.fit(space, sample_weight=weights).labels_, n_components)
+            labels = clusters.fit(space, sample_weight=weights).labels_
+    shares = _one_hot(labels, n_components)
+    if not shares.any(axis=1).all():  # too few distinct points to part: all get some of each
+        mixed = seed.dirichlet(np.ones(n_components), size=len(labels)).T
+        shares = 0.5 * (shares + mixed)
+    return shares
 
 
 def _at_rows(rows: Array, n_components: int, n: int) -> Array:

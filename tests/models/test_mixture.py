@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import poisson
 
 from latentem import EM, NotIdentifiedWarning, Rows, SerialBackend
-from latentem.families import Gaussian, Poisson, PoissonParams
+from latentem.families import Categorical, Gaussian, Poisson, PoissonParams
 from latentem.models import Mixture, MixtureParams
 from latentem.testing import check_model
 
@@ -232,3 +232,11 @@ def test_an_encoding_may_be_of_any_type(rng):
     plain = EM().run(Mixture(Poisson(), 2), data, rng=1)
     other = EM().run(Mixture(Pairs(), 2), data, rng=1)
     assert other.objective == plain.objective
+
+
+def test_more_components_than_distinct_points_start_apart(rng):
+    x = rng.integers(2, size=(200, 1)).astype(float)
+    params = EM(max_iter=0, tol=0).run(Mixture(Categorical((2,)), 3), x, rng=0).params
+    probs = params.family.emissionprob
+    assert np.all(params.weights > 0.05)
+    assert min(np.abs(probs[i] - probs[j]).max() for i, j in ((0, 1), (0, 2), (1, 2))) > 1e-3
