@@ -96,20 +96,22 @@ def _tile(log_density, begin, size, peaks, tile, out):
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
-def densities(log_density, peaks, out):
+def densities(log_density, begin, end, peaks, out):
     """Densities over the largest of each row, row by row.
 
     Parameters
     ----------
     log_density : (K, m) array, C order
-    peaks : (m,) array; overwritten
+    begin, end : int
+        Rows that are wanted.
+    peaks : (m,) array; these rows overwritten
         Logarithm of the largest density; 0 where all are -inf.
-    out : (m, P) array, C order; overwritten
+    out : (m, P) array, C order; these rows overwritten
         P is K padded to a multiple of 4; the padding becomes zero.
     """
     tile = np.zeros((out.shape[1], TILE))
-    for begin in range(0, peaks.size, TILE):
-        _tile(log_density, begin, min(TILE, peaks.size - begin), peaks, tile, out)
+    for low in range(begin, end, TILE):
+        _tile(log_density, low, min(TILE, end - low), peaks, tile, out)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

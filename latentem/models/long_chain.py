@@ -15,60 +15,148 @@ thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from latentem.engine.backends import spread
+from latentem.engine.blocks import bounds
 from latentem.kernels import chain as scaled
 from latentem.kernels import log_chain as logs
-from latentem.kernels.rows import collect
-from latentem.models.chain import (
+from latentem.kernels.rows import collect, densities
+from latentem.models.passes import (
     NO_DENSITY,
     Array,
     Chain,
     Smoothed,
     Work,
     meet,
+    room,
     scratch,
     store,
+    work_in,
     work_on,
 )
 
-__all__ = ["smooth_long"]
+__all__ = ["PIECE", "both_ends", "smooth_long"]
+
+#: Rows of a piece.
+PIECE = 8192
 
 
 class _Failed(Exception):
     """Scaled passes cannot hold this sequence."""
 
 
-class _Boundary(NamedTuple):
-    """What a pass brings to a piece: the vector of the row before, or a prediction."""
-
-    vector: Array  # (P,)
-    linked: bool
+Rows = tuple[Work, Array]  # arrays, and begin and end of the rows in them, (2,)
 
 
-class _Task(NamedTuple):
-    """A sequence and what to do with it."""
+class _Source(Protocol):
+    """Where the arrays of piece i come from."""
+
+    @property
+    def pieces(self) -> Sequence[tuple[int, int]]:
+        """Begin and end of each in the rows of the sequence."""
+        ...
+
+    def first(self, i: int) -> Rows:
+        """With densities."""
+        ...
+
+    def kept(self, i: int) -> Rows | None:
+        """As the first visit left them, if it did."""
+        ...
+
+    def again(self, i: int) -> Rows | None:
+        """With densities, log densities too, and without vectors."""
+        ...
+
+    def use(self, i: int, rows: Rows) -> Any:
+        """What to do with posteriors, which stand in ``stored``."""
+        ...
+
+
+class _Whole(NamedTuple):
+    """Log densities of all rows at hand."""
+
+    work: Work
+    pieces: Sequence[tuple[int, int]]
+
+    def first(self, i: int) -> Rows:
+        begin, end = self.pieces[i]
+        densities(self.work.log_density, begin, end, self.work.peaks, self.work.likelihood)
+        return self.work, np.array([begin, end])
+
+    def kept(self, i: int) -> Rows | None:
+        return self.work, np.array(self.pieces[i])
+
+    def again(self, i: int) -> Rows | None:
+        return None
+
+    def use(self, i: int, rows: Rows) -> Any:
+        return None
+
+
+class _Pieces(NamedTuple):
+    """Log densities asked for piece by piece."""
 
     chain: Chain
     pieces: Sequence[tuple[int, int]]
     density: Callable[[int, int], Array]
-    use: Callable[[int, int, Array], Any]
-    weight: Array  # (1,)
-    memory: Array | None  # for vectors of all rows, or None
+    finish: Callable[[int, int, Array], Any]
+    memory: Array | None
+
+    def _floats(self, i: int) -> Array:
+        begin, end = (room(self.chain, row) for row in self.pieces[i])
+        return np.empty(end - begin) if self.memory is None else self.memory[begin:end]
+
+    def _rows(self, work: Work) -> Rows:
+        return work, np.array([0, len(work.peaks)])
+
+    def first(self, i: int) -> Rows:
+        return self._rows(work_on(self.chain, self.density(*self.pieces[i]), self._floats(i)))
+
+    def kept(self, i: int) -> Rows | None:
+        if self.memory is None:
+            return None
+        begin, end = self.pieces[i]
+        return self._rows(work_in(self.chain, NO_DENSITY, end - begin, self._floats(i)))
+
+    def again(self, i: int) -> Rows | None:
+        begin, end = self.pieces[i]
+        floats = np.empty(room(self.chain, end - begin))
+        return self._rows(work_on(self.chain, self.density(begin, end), floats))
+
+    def use(self, i: int, rows: Rows) -> Any:
+        begin, end = self.pieces[i]
+        posterior = np.empty((len(self.chain.startprob), end - begin))
+        collect(rows[0].stored, rows[1], False, np.zeros(1, dtype=np.int64), posterior)
+        return self.finish(begin, end, posterior)
+
+
+def both_ends(chain: Chain, work: Work, weights: Array) -> tuple[Array, Array, Array]:
+    """Smooth the rows of one sequence, whose posteriors are left in ``work.stored``.
+
+    Gives log-likelihood (1,), expected transitions (K, K), and status (1,): 1 where this
+    failed and has to be done in logarithms.
+    """
+    source = _Whole(work, bounds(len(work.peaks), PIECE))
+    try:
+        found, _ = _from_both_ends(chain, source, weights)
+    except _Failed:
+        return np.zeros(1), np.zeros_like(chain.transmat), np.ones(1, dtype=np.int64)
+    return found.loglik, found.pairs, np.zeros(1, dtype=np.int64)
 
 
 def smooth_long(
     chain: Chain,
     pieces: Sequence[tuple[int, int]],
     density: Callable[[int, int], Array],
-    use: Callable[[int, int, Array], Any],
+    finish: Callable[[int, int, Array], Any],
     weight: float = 1.0,
     keep: bool = True,
 ) -> tuple[Smoothed, list[Any]]:
-    """As `latentem.models.chain.smooth` for one sequence; results of `use` in order.
+    """As `latentem.models.chain.smooth` for one sequence; results of `finish` in order.
 
     Parameters
     ----------
@@ -78,53 +166,29 @@ def smooth_long(
     density : callable
         ``density(begin, end)``: log densities of these rows, a new (K, end - begin)
         array. Called once or twice for each piece, from any thread.
-    use : callable
-        ``use(begin, end, posteriors)`` for each piece, from any thread; posteriors
-        (K, end - begin) are times the weight, and may be kept. A piece may be used again
-        when what was returned before has been dropped.
+    finish : callable
+        ``finish(begin, end, posteriors)`` for each piece, from any thread; posteriors
+        (K, end - begin) are times the weight, and may be kept. Where scaling fails on the
+        way, results so far are dropped and all pieces are finished again.
     weight : float
     keep : bool
         Keep densities and vectors of all rows, 2 P + 1 floats a row, between the two
         visits of a piece.
     """
-    n_rows, p = pieces[-1][1], len(chain.start)
-    memory = scratch(n_rows * (2 * p + 1)) if keep else None
-    task = _Task(chain, pieces, density, use, np.array([float(weight)]), memory)
+    weights = np.array([float(weight)])
+    memory = scratch(room(chain, pieces[-1][1])) if keep else None
+    source = _Pieces(chain, pieces, density, finish, memory)
     try:
-        return _from_both_ends(task)
+        return _from_both_ends(chain, source, weights)
     except _Failed:
-        return _in_logs(task)
+        return _in_logs(source, weights)
 
 
-def _from_both_ends(task: _Task) -> tuple[Smoothed, list[Any]]:
-    chain, half = task.chain, len(task.pieces) // 2
-    order = range(len(task.pieces))
-    first = spread(lambda side: _approach(task, order[half:][::-1], True) if side
-                   else _approach(task, order[:half], False), (0, 1))  # fmt: skip
-    boundaries = first[0].boundaries[:half] + first[1].boundaries[::-1][1:]
-    ends = first[0].boundaries[-1], first[1].boundaries[-1]
-    if ends[1].linked:  # the transition in the middle counts once
-        ends = ends[0], _Boundary(ends[1].vector @ chain.backward, False)
-    second = spread(
-        lambda side: (
-            _meet_all(task, order[:half][::-1], True, ends[1], boundaries)
-            if side
-            else _meet_all(task, order[half:], False, ends[0], boundaries)
-        ),
-        (0, 1),
-    )
-    loglik = first[0].scale + second[0].scale
-    if chain.faint:
-        bound = first[1].scale + second[1].scale + np.log(second[1].vector @ chain.start)
-        slack = scaled.AGREE + scaled.AGREE_RELATIVE * (abs(loglik) + abs(bound))
-        if not abs(bound - loglik) <= slack:
-            raise _Failed
-    results = second[1].results[::-1] + second[0].results
-    start = (second[1] if half else second[0]).start
-    smoothed = Smoothed(
-        np.array([loglik]), start, second[0].pairs + second[1].pairs, np.array([-1])
-    )
-    return smoothed, results
+class _Boundary(NamedTuple):
+    """What a pass brings to a piece: the vector of the row before, or a prediction."""
+
+    vector: Array  # (1, P)
+    linked: bool
 
 
 class _Approach(NamedTuple):
@@ -132,132 +196,135 @@ class _Approach(NamedTuple):
     scale: float
 
 
-def _approach(task: _Task, order: Sequence[int], reverse: bool) -> _Approach:
-    """The first visit: store, or only find the vectors between pieces."""
-    vector = (task.chain.last if reverse else task.chain.start)[None].copy()
-    boundaries, scale, linked = [_Boundary(vector[0].copy(), False)], 0.0, False
-    for i in order:
-        log_density = task.density(*task.pieces[i])
-        work = work_on(task.chain, log_density, _memory(task, i))
-        scale += _store(task.chain, work, vector, reverse, linked)
-        linked = True
-        boundaries.append(_Boundary(vector[0].copy(), True))
-    return _Approach(boundaries, scale)
-
-
 class _Met(NamedTuple):
     results: list[Any]
     scale: float
-    vector: Array  # (P,)
-    start: Array  # (K,): posterior of the last first row visited, times the weight
+    vector: Array  # (1, P)
+    start: Array  # (K,): posterior of the first row of the last piece, times the weight
     pairs: Array  # (K, K)
 
 
-def _meet_all(
-    task: _Task, order: Sequence[int], reverse: bool, end: _Boundary, boundaries: list[_Boundary]
-) -> _Met:
-    """The second visit, against what the other side has stored."""
-    chain = task.chain
+def _from_both_ends(chain: Chain, source: _Source, weights: Array) -> tuple[Smoothed, list[Any]]:
+    half, order = len(source.pieces) // 2, range(len(source.pieces))
+
+    def approach(side: int) -> _Approach:
+        return _approach(chain, source, order[half:][::-1] if side else order[:half], side == 1)
+
+    first = spread(approach, (0, 1))
+    boundaries = first[0].boundaries[:half] + first[1].boundaries[::-1][1:]
+    ends = [side.boundaries[-1] for side in first]
+    if ends[1].linked:  # the transition in the middle counts once
+        ends[1] = _Boundary(ends[1].vector @ chain.backward, False)
+
+    def go_on(side: int) -> _Met:
+        there = order[:half][::-1] if side else order[half:]
+        return _go_on(chain, source, weights, there, side == 1, ends[side], boundaries)
+
+    second = spread(go_on, (0, 1))
+    loglik = first[0].scale + second[0].scale
+    if chain.faint:
+        bound = first[1].scale + second[1].scale
+        bound += float(np.log(second[1].vector[0] @ chain.start))
+        slack = scaled.AGREE + scaled.AGREE_RELATIVE * (abs(loglik) + abs(bound))
+        if not abs(bound - loglik) <= slack:
+            raise _Failed
+    smoothed = Smoothed(
+        np.array([loglik]),
+        second[1 if half else 0].start,
+        second[0].pairs + second[1].pairs,
+        np.array([-1]),
+    )
+    return smoothed, second[1].results[::-1] + second[0].results
+
+
+def _approach(chain: Chain, source: _Source, order: Sequence[int], reverse: bool) -> _Approach:
+    """The first visit: leave the vectors, or only those between pieces."""
+    vector = (chain.last if reverse else chain.start)[None].copy()
+    boundaries, scale = [_Boundary(vector.copy(), False)], 0.0
+    for i in order:
+        scale += _store(chain, source.first(i), vector, reverse, boundaries[-1].linked)
+        boundaries.append(_Boundary(vector.copy(), True))
+    return _Approach(boundaries, scale)
+
+
+def _go_on(
+    chain: Chain, source: _Source, weights: Array,
+    order: Sequence[int], reverse: bool, end: _Boundary, boundaries: list[_Boundary],
+) -> _Met:  # fmt: skip
+    """The second visit, against what the other side has left."""
     k = len(chain.startprob)
-    vector, linked = end.vector[None].copy(), end.linked
+    vector, linked = end.vector.copy(), end.linked
     results, scale, pairs, start = [], 0.0, np.zeros((k, k)), np.zeros(k)
     for i in order:
-        begin, stop = task.pieces[i]
-        found = None
-        if task.memory is not None:
-            work = _view(chain, task.memory, begin, stop)
-            found = _meet(task, work, vector, reverse, linked)
-        if found is None:  # not kept, or a row needs its log densities
-            work = work_on(chain, task.density(begin, stop), np.empty(_size(task, i)))
-            other = boundaries[i]
-            _store(chain, work, other.vector[None].copy(), not reverse, other.linked)
-            found = _meet(task, work, vector, reverse, linked)
-            if found is None:
+        rows = source.kept(i)
+        found = rows and _meet(chain, rows, vector, reverse, linked, weights)
+        if not found:  # not kept, or a row needs its log densities
+            rows = source.again(i)
+            if rows is None:
                 raise _Failed
+            _store(chain, rows, boundaries[i].vector.copy(), not reverse, boundaries[i].linked)
+            found = _meet(chain, rows, vector, reverse, linked, weights)
+        if not found or rows is None:
+            raise _Failed
         scale, pairs, linked = scale + found[0], pairs + found[1], True
-        posterior = np.empty((k, stop - begin))
-        collect(work.stored, np.array([0, stop - begin]), False, np.zeros(1, np.int64), posterior)
-        start = posterior[:, 0].copy()
-        results.append(task.use(begin, stop, posterior))
-    return _Met(results, scale, vector[0], start, pairs)
+        start = rows[0].stored[rows[1][0], :k].copy()
+        results.append(source.use(i, rows))
+    return _Met(results, scale, vector, start, pairs)
 
 
-def _size(task: _Task, i: int) -> int:
-    begin, end = task.pieces[i]
-    return (end - begin) * (2 * len(task.chain.start) + 1)
-
-
-def _memory(task: _Task, i: int) -> Array:
-    if task.memory is None:
-        return np.empty(_size(task, i))
-    first = task.pieces[i][0] * (2 * len(task.chain.start) + 1)
-    return task.memory[first : first + _size(task, i)]
-
-
-def _view(chain: Chain, memory: Array, begin: int, end: int) -> Work:
-    """What `work_on` has filled in the memory of a piece, without its log densities."""
-    m, p = end - begin, len(chain.start)
-    floats = memory[begin * (2 * p + 1) : end * (2 * p + 1)]
-    likelihood, stored = floats[: 2 * m * p].reshape(2, m, p)
-    return Work(NO_DENSITY, likelihood, floats[2 * m * p :], stored)
-
-
-def _store(chain: Chain, work: Work, vector: Array, reverse: bool, linked: bool) -> float:
-    offsets = np.array([0, len(work.peaks)])
-    scales, status = store(chain, work, offsets, vector, reverse, linked)
+def _store(chain: Chain, rows: Rows, vector: Array, reverse: bool, linked: bool) -> float:
+    scales, status = store(chain, *rows, vector, reverse, linked)
     if status[0]:
         raise _Failed
     return float(scales[0])
 
 
 def _meet(
-    task: _Task, work: Work, vector: Array, reverse: bool, linked: bool
+    chain: Chain, rows: Rows, vector: Array, reverse: bool, linked: bool, weights: Array
 ) -> tuple[float, Array] | None:
     """Scale and expected transitions, or None where that failed."""
-    offsets, status = np.array([0, len(work.peaks)]), np.zeros(1, dtype=np.int64)
-    scales, pairs = meet(task.chain, work, offsets, vector, reverse, linked, task.weight, status)
+    status = np.zeros(1, dtype=np.int64)
+    scales, pairs = meet(chain, *rows, vector, reverse, linked, weights, status)
     return None if status[0] else (float(scales[0]), pairs)
 
 
-def _in_logs(task: _Task) -> tuple[Smoothed, list[Any]]:
+def _in_logs(source: _Pieces, weights: Array) -> tuple[Smoothed, list[Any]]:
     """The same in logarithms, forward and then backward, keeping vectors between pieces."""
-    transmat, log_transmat = task.chain.transmat, np.log(task.chain.transmat)
+    transmat, log_transmat = source.chain.transmat, np.log(source.chain.transmat)
     k, status = len(transmat), np.ones(1, dtype=np.int64)
-    loglik, impossible, failed = 0.0, np.array([-1]), np.array([-1])
+    impossible, bad = np.array([-1]), np.array([-1])
 
-    def ahead(i: int, vector: Array) -> tuple[Array, Array, Array, float]:
-        log_density = task.density(*task.pieces[i])
-        m = log_density.shape[1]
-        offsets, stored, scales = np.array([0, m]), np.empty((m, k)), np.zeros(1)
+    def ahead(i: int, vector: Array) -> tuple[Array, Array, float]:
+        log_density = source.density(*source.pieces[i])
+        m, scales = log_density.shape[1], np.zeros(1)
+        stored = np.empty((m, k))
         logs.log_store(
-            log_density, offsets, vector, i > 0, transmat, log_transmat, stored, scales,
-            status, impossible,
+            log_density, np.array([0, m]), vector, i > 0, transmat, log_transmat,
+            stored, scales, status, bad,
         )  # fmt: skip
-        return log_density, offsets, stored, float(scales[0])
+        return log_density, stored, float(scales[0])
 
-    vector = np.log(task.chain.startprob)[None]
+    vector, loglik = np.log(source.chain.startprob)[None], np.zeros(1)
     boundaries = []
-    for i, (begin, _) in enumerate(task.pieces):
+    for i, (begin, _) in enumerate(source.pieces):
         boundaries.append(vector.copy())
         loglik += ahead(i, vector)[-1]
-        if not np.isfinite(loglik):
-            failed = np.where(impossible < 0, -1, impossible + begin)
+        if not np.isfinite(loglik[0]):
+            impossible = np.where(bad < 0, -1, bad + begin)
             break
     results, pairs, start = [], np.zeros((k, k)), np.zeros(k)
     transposed = np.ascontiguousarray(transmat.T)
-    vector, total = np.zeros((1, k)), np.array([loglik])
-    for i in reversed(range(len(task.pieces))):
-        begin, end = task.pieces[i]
-        if np.isfinite(loglik):
-            log_density, offsets, stored, _ = ahead(i, boundaries[i].copy())
+    vector = np.zeros((1, k))
+    for i, (begin, end) in reversed(list(enumerate(source.pieces))):
+        if np.isfinite(loglik[0]):
+            log_density, stored, _ = ahead(i, boundaries[i].copy())
         else:
-            log_density, offsets = NO_DENSITY, np.array([0, end - begin])
-            stored = np.empty((end - begin, k))
+            log_density, stored = NO_DENSITY, np.empty((end - begin, k))
         logs.log_meet(
-            log_density, offsets, vector, i < len(task.pieces) - 1, transposed,
-            np.log(transposed), task.weight, stored, total, status, pairs,
+            log_density, np.array([0, end - begin]), vector, i < len(source.pieces) - 1,
+            transposed, np.log(transposed), weights, stored, loglik, status, pairs,
         )  # fmt: skip
         posterior = np.ascontiguousarray(stored.T)
         start = posterior[:, 0].copy()
-        results.append(task.use(begin, end, posterior))
-    return Smoothed(total, start, pairs, failed), results[::-1]
+        results.append(source.finish(begin, end, posterior))
+    return Smoothed(loglik, start, pairs, impossible), results[::-1]

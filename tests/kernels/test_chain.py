@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentem.models.chain import chain, forward, smooth
+from latentem.engine.backends import SerialBackend, ThreadBackend
+from latentem.models import chain as blocks
+from latentem.models import long_chain
+from latentem.models.chain import chain, forward, smooth, smooth_long
 from tests.kernels.chains import KINDS, enumerate_paths, random_chain, twin
 
 
@@ -257,3 +260,103 @@ def test_weather_example():
     quiet(smooth, chain(np.array([0.6, 0.4]), moves), out, np.array([0, 3]))
     expected = [[0.23170303, 0.62406281, 0.86397706], [0.76829697, 0.37593719, 0.13602294]]
     np.testing.assert_allclose(out, expected, rtol=0, atol=1.5e-7)  # published in single precision
+
+
+def both_ways(start, moves, log_density, weight, n_pieces, keep):
+    """One sequence through `smooth_long`: what it finds, and its posteriors."""
+    edges = np.linspace(0, log_density.shape[1], n_pieces + 1).astype(int).tolist()
+    found, parts = quiet(
+        smooth_long,
+        chain(start, moves),
+        list(pairwise(edges)),
+        lambda begin, end: log_density[:, begin:end].copy(),
+        lambda begin, end, posterior: posterior,
+        weight,
+        keep,
+    )
+    return found, np.hstack(parts)
+
+
+@pytest.mark.nojit
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 6),
+    st.sampled_from([0.1, 3.0, 300.0, 5000.0]),
+    st.sampled_from(KINDS),
+    st.booleans(),
+)
+def test_from_both_ends_piece_by_piece(seed, n_pieces, spread, kind, keep):
+    rng = np.random.default_rng(seed)
+    start, moves = random_chain(rng, 3, kind)
+    log_density, _ = block(rng, 3, [int(rng.integers(n_pieces, 50))], spread)
+    expected = twin(start, moves, log_density)
+    found, posterior = both_ways(start, moves, log_density, 0.5, n_pieces, keep)
+    size = 1e-11 * (1 + np.abs(log_density).max())
+    np.testing.assert_allclose(found.loglik, [expected.loglik], rtol=1e-12, atol=1e-11)
+    np.testing.assert_allclose(posterior, 0.5 * expected.posterior, rtol=0, atol=size)
+    np.testing.assert_allclose(found.start, 0.5 * expected.start, rtol=0, atol=size)
+    np.testing.assert_allclose(found.pairs, 0.5 * expected.pairs, rtol=0, atol=size)
+    assert found.impossible.tolist() == [-1]
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("keep", [True, False])
+def test_from_both_ends_what_both_ends_rule_out(keep):
+    log_density = np.zeros((2, 90))
+    log_density[1, :30] = log_density[1, 60:] = -100.0
+    log_density[0, 30:60] = -300.0
+    found, posterior = both_ways(np.array([0.5, 0.5]), np.eye(2), log_density, 1.0, 6, keep)
+    np.testing.assert_allclose(posterior[1], 1.0)
+    assert found.loglik[0] == pytest.approx(-6000.0 + np.log(0.5))
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("keep", [True, False])
+def test_from_both_ends_bad_rows_are_reported(keep, rng):
+    start, moves = random_chain(rng, 3)
+    log_density, _ = block(rng, 3, [60], 1.0)
+    log_density[:, 41] = -np.inf
+    found, posterior = both_ways(start, moves, log_density, 1.0, 6, keep)
+    assert found.loglik.tolist() == [-np.inf]
+    assert found.impossible.tolist() == [41]
+    np.testing.assert_array_equal(posterior, 0.0)
+    np.testing.assert_array_equal(found.pairs, 0.0)
+    log_density[0, 20] = np.nan
+    found, posterior = both_ways(start, moves, log_density, 1.0, 6, keep)
+    assert np.isnan(found.loglik).all()
+    assert np.isnan(posterior).all()
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("spread", [2.0, 300.0])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_long_block_is_entered_from_both_ends(kind, spread, rng, monkeypatch):
+    monkeypatch.setattr(blocks, "LONG", 40)
+    monkeypatch.setattr(long_chain, "PIECE", 16)
+    start, moves = random_chain(rng, 3, kind)
+    check_smooth(start, moves, *block(rng, 3, [150], spread), np.array([2.0]))
+    for bad, loglik in ((np.nan, np.nan), (-np.inf, -np.inf)):
+        log_density, offsets = block(rng, 3, [150], spread)
+        log_density[:, 100] = bad
+        found = quiet(smooth, chain(start, moves), log_density, offsets)
+        np.testing.assert_array_equal(found.loglik, [loglik])
+        assert found.impossible[0] == (100 if bad == -np.inf else -1)
+
+
+def test_threads_do_not_change_a_bit(rng, monkeypatch):
+    monkeypatch.setattr(blocks, "LONG", 4000)
+    monkeypatch.setattr(long_chain, "PIECE", 1000)
+    start, moves = random_chain(rng, 4, "left-right")
+    log_density, offsets = block(rng, 4, [10_001], 3.0)
+
+    def run(_):
+        out = log_density.copy()
+        return smooth(chain(start, moves), out, offsets), out
+
+    with np.errstate(all="ignore"):
+        (serial, a), (threads, b) = (
+            next(iter(backend.map(run, [None]))) for backend in (SerialBackend(), ThreadBackend(2))
+        )
+    np.testing.assert_array_equal(a, b)
+    for one, other in zip(serial, threads, strict=True):
+        np.testing.assert_array_equal(one, other)
