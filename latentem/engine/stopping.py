@@ -64,38 +64,39 @@ class Aitken:
         self.ascending = ascending
         self.gains: deque[float] = deque(maxlen=3)
         self.maps = 0
-        self._unit = 0.0
+        #: The last two maps together neither gained nor lost what float64 resolves.
+        self.exhausted = False
+        #: The last two ratios of successive gains, None before there are two.
+        self.ratios: tuple[float, float] | None = None
+        #: Estimated rate of convergence; NaN while unknown, or lost in rounding.
+        self.rate = math.nan
+        #: Gain still to come: infinite at a rate of 1 or more, NaN while unknown.
+        self.projected_gain = math.nan
 
     def add(self, gain: float, unit: float) -> None:
         """Take the gain of one more plain map, and the unit of rounding of the objective."""
         self.gains.append(gain if self.ascending else abs(gain))
         self.maps += 1
-        self._unit = unit
-
-    @property
-    def exhausted(self) -> bool:
-        """The last two maps together neither gained nor lost what float64 resolves."""
         if len(self.gains) < 2:
-            return False
+            return
         both = self.gains[-1] + self.gains[-2]
-        return -SLACK * self._unit <= both <= NOTHING * self._unit
+        self.exhausted = -SLACK * unit <= both <= NOTHING * unit
+        self.ratios = self._ratios(unit)
+        self.rate = math.nan if self.ratios is None or self.exhausted else max(self.ratios)
+        if self.exhausted:
+            self.projected_gain = 0.0
+        elif self.rate >= 1:
+            self.projected_gain = math.inf
+        else:
+            self.projected_gain = max(self.gains[-1], 0.0) * self.rate / (1 - self.rate)
 
-    @property
-    def ratios(self) -> tuple[float, float] | None:
-        """The last two ratios of successive gains, None before there are two."""
+    def _ratios(self, unit: float) -> tuple[float, float] | None:
         if len(self.gains) < 3:
             return None
         first, second, third = self.gains
-        if min(first, second) <= RESOLVED * self._unit or third < -SLACK * self._unit:
+        if min(first, second) <= RESOLVED * unit or third < -SLACK * unit:
             return None
         return second / first, third / second
-
-    @property
-    def rate(self) -> float:
-        """Estimated rate of convergence; NaN while unknown, or lost in rounding."""
-        if self.ratios is None or self.exhausted:
-            return math.nan
-        return max(self.ratios)
 
     @property
     def settled(self) -> bool:
@@ -109,16 +110,6 @@ class Aitken:
     def within(self, tol: float) -> bool:
         """Whether the gain still to come is known to be at most `tol`."""
         return self.exhausted or (self.settled and self.projected_gain <= tol)
-
-    @property
-    def projected_gain(self) -> float:
-        """Gain still to come: infinite at a rate of 1 or more, NaN while unknown."""
-        if self.exhausted:
-            return 0.0
-        rate = self.rate
-        if math.isnan(rate):
-            return math.nan
-        return math.inf if rate >= 1 else max(self.gains[-1], 0.0) * rate / (1 - rate)
 
     def maps_to(self, tol: float) -> float:
         """Further plain maps until the projected gain is `tol`; NaN while unknown."""

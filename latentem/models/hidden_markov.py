@@ -434,7 +434,8 @@ def _groups(lengths: Array, rows: int) -> list[tuple[int, int]]:
 
 def _pieces(block: Sequences) -> list[tuple[int, int]]:
     """Begin and end of the pieces in which the rows of a block are encoded."""
-    return bounds(len(block), BLOCK_ROWS)
+    n = len(block)
+    return [(0, n)] if n <= BLOCK_ROWS else bounds(n, BLOCK_ROWS)
 
 
 def _mask(mask: Any, k: int) -> Array | None:
