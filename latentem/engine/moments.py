@@ -31,8 +31,8 @@ class Moments(Statistic):
 
     Parameters
     ----------
-    weight : (K,) array
-        Sum of the weights.
+    weight : (K,) array, or (K, d) where cells were not seen
+        Sum of the weights, of each column apart if they differ (diag and spherical).
     mean : (K, d) array
         Weighted mean; where the weight is 0 any finite value.
     scatter : array
@@ -54,13 +54,16 @@ class Moments(Statistic):
     def merge(self, other: Moments) -> Moments:
         if other.kind != self.kind:
             raise TypeError(f"cannot merge {self.kind} and {other.kind} moments")
-        weight = self.weight + other.weight
-        share = other.weight / np.where(weight > 0, weight, 1.0)
+        own, others = self.weight, other.weight
+        if own.ndim != others.ndim:
+            own, others = np.broadcast_arrays(_columns(own), _columns(others))
+        weight = own + others
+        share = others / np.where(weight > 0, weight, 1.0)
         delta = other.mean - self.mean
-        mean = self.mean + delta * share[:, None]
-        if not self.weight.all():  # an empty side has no mean to trust
-            mean = np.where(self.weight[:, None] > 0, mean, other.mean)
-        scatter = self.scatter + other.scatter + outer(delta, self.weight * share, self.kind)
+        mean = self.mean + delta * _columns(share)
+        if not own.all():  # an empty side has no mean to trust
+            mean = np.where(_columns(own) > 0, mean, other.mean)
+        scatter = self.scatter + other.scatter + outer(delta, own * share, self.kind)
         return Moments(weight, mean, scatter, self.kind)
 
     def scaled(self, factor: float) -> Moments:
@@ -69,6 +72,9 @@ class Moments(Statistic):
 
 def outer(delta: np.ndarray, weight: np.ndarray, kind: Scatter) -> np.ndarray:
     """``weight * delta delta'`` per component, in the compact shape of `kind`."""
+    if weight.ndim == 2:
+        moved = weight * delta**2
+        return moved if kind == "diag" else moved.mean(axis=1)
     if kind == "diag":
         return weight[:, None] * delta**2
     if kind == "spherical":
@@ -77,3 +83,7 @@ def outer(delta: np.ndarray, weight: np.ndarray, kind: Scatter) -> np.ndarray:
         product = (delta * weight[:, None]).T @ delta
         return 0.5 * (product + product.T)
     return weight[:, None, None] * (delta[:, :, None] * delta[:, None, :])
+
+
+def _columns(weight: np.ndarray) -> np.ndarray:
+    return weight if weight.ndim == 2 else weight[:, None]

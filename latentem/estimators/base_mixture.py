@@ -234,6 +234,14 @@ class BaseMixture(DensityMixin, BaseEstimator):
         """The constructor's argument that gives starting values of a group of the family."""
         return "family_init"
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        try:
+            tags.input_tags.allow_nan = bool(self._family().missing_cells)
+        except (AttributeError, ValueError):  # arguments that fit will refuse
+            tags.input_tags.allow_nan = False
+        return tags
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "weights_")
 

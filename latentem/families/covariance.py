@@ -130,12 +130,25 @@ def divide(scatter: Array, weight: Array, kind: Scatter) -> Array:
     """Covariances from scatters; where the weight is 0, the scatter itself."""
     if kind == "tied":
         return scatter / (weight.sum() or 1.0)
+    weight = per_covariance(weight, kind)
     return scatter / along(np.where(weight > 0, weight, 1.0), scatter)
 
 
 def along(values: Array, like: Array) -> Array:
     """Values per component, shaped to multiply an array (K, ...)."""
+    if values.ndim == like.ndim:
+        return values
     return values.reshape((-1,) + (1,) * (like.ndim - 1))
+
+
+def per_column(weight: Array) -> Array:
+    """Weights (K,), or (K, d) where cells are missing, to multiply an array (K, d)."""
+    return weight if weight.ndim == 2 else weight[:, None]
+
+
+def per_covariance(weight: Array, kind: Scatter) -> Array:
+    """Weights (K,) or (K, d) of what a covariance is a mean over: (K,), for diag (K, d) too."""
+    return weight if weight.ndim == 1 or kind == "diag" else weight.mean(axis=1)
 
 
 def shifted(covariances: Array, reg: float, kind: Scatter) -> Array:
@@ -153,14 +166,15 @@ def overall(moments: Moments) -> tuple[Array, Array]:
     The covariance is (d, d) for full and tied, the variances (d,) otherwise; for
     spherical the columns share what is within the components.
     """
-    weight = moments.weight
-    total = weight.sum() or 1.0
-    mean = weight @ moments.mean / total
+    weight = per_column(moments.weight)
+    total = np.where(weight.sum(axis=0) > 0, weight.sum(axis=0), 1.0)
+    mean = (weight * moments.mean).sum(axis=0) / total
     delta = moments.mean - mean
     if moments.kind in ("full", "tied"):
         within = moments.scatter.sum(axis=0) if moments.kind == "full" else moments.scatter
-        return mean, (within + (delta * weight[:, None]).T @ delta) / total
-    return mean, (variances(moments.scatter, moments.kind).sum(axis=0) + weight @ delta**2) / total
+        return mean, (within + (delta * weight).T @ delta) / total
+    within = variances(moments.scatter, moments.kind).sum(axis=0)
+    return mean, (within + (weight * delta**2).sum(axis=0)) / total
 
 
 def resolution(moments: Moments) -> Array:
@@ -172,7 +186,9 @@ def resolution(moments: Moments) -> Array:
     """
     within = divide(moments.scatter, moments.weight, moments.kind)
     size = moments.mean**2 + variances(within, moments.kind)
-    whole = moments.weight @ size / (moments.weight.sum() or 1.0)
+    weight = per_column(moments.weight)
+    total = weight.sum(axis=0)
+    whole = (weight * size).sum(axis=0) / np.where(total > 0, total, 1.0)
     if moments.kind == "tied":
         size = whole[None]
     floor = RESOLUTION**2 * np.maximum(size, RESOLUTION**2 * whole)

@@ -33,6 +33,8 @@ from latentem.engine.family import Family
 from latentem.engine.model import Diagnosis
 from latentem.engine.moments import Moments, Scatter, outer
 from latentem.families import covariance as cov
+from latentem.families import partial
+from latentem.families.partial import LOG_2PI, SAFE, Partial
 from latentem.kernels.gaussian import DIAG, FULL, NORM, TIED, log_densities, moment_sums
 
 __all__ = ["Gaussian", "GaussianParams"]
@@ -52,7 +54,6 @@ FEATURES = {"full": FULL, "diag": DIAG, "spherical": NORM, "tied": TIED}
 SHARED_FLOATS = 2**19
 NOTHING = np.empty((0, 0))
 NOBODY = np.empty(0, dtype=np.intp)
-LOG_2PI = float(np.log(2 * np.pi))
 
 
 class GaussianParams(NamedTuple):
@@ -79,6 +80,8 @@ class Prepared(NamedTuple):
 
 class Gaussian(Family):
     """Gaussian family.
+
+    With diagonal and spherical covariances NaN marks a missing cell, which tells nothing.
 
     Parameters
     ----------
@@ -117,6 +120,7 @@ class Gaussian(Family):
         self.covariance_type: Scatter = covariance_type
         self.reg_covar = float(reg_covar)
         self.monotone = self.reg_covar == 0
+        self.missing_cells = covariance_type in ("diag", "spherical")
         self.fixed = tuple(fixed)
 
     def __repr__(self) -> str:
@@ -134,6 +138,12 @@ class Gaussian(Family):
                     "underflows: rescale the column, for example to units in which it is near 1"
                 )
         return self
+
+    def encode(self, rows: Array) -> Array | Partial:
+        return partial.encoded(rows)
+
+    def points(self, x: Array | Partial) -> Array:
+        return x.filled if isinstance(x, Partial) else x
 
     def scratch(self, n_features: int) -> int:
         return _n_features(n_features, self.covariance_type)
@@ -175,9 +185,13 @@ class Gaussian(Family):
         coefficients[:, 0] = constants - 0.5 * reach
         exact = np.maximum(reach, inflation * (EXPANSION / INFLATION)) <= EXPANSION
         apart = NOBODY if exact.all() else np.flatnonzero(~exact)
+        if squared.min() < -SAFE:  # products of that and a square can overflow both ways
+            apart = np.arange(k)
         return Prepared(means, centre, coefficients, constants, whiteners, apart)
 
-    def evaluate(self, prepared: Prepared, x: Array) -> tuple[Array, Array]:
+    def evaluate(self, prepared: Prepared, x: Array | Partial) -> tuple[Array, Array]:
+        if isinstance(x, Partial):
+            return self._with_care(prepared, x), NOTHING
         kind, (k, p) = self.covariance_type, prepared.coefficients.shape
         log_density = np.empty((k, len(x)))
         features = np.empty((p, len(x)) if p * len(x) <= SHARED_FLOATS else (0, 0))
@@ -194,24 +208,45 @@ class Gaussian(Family):
             log_density[k] = prepared.constants[k] - 0.5 * self.distances(prepared, x, k)
         return log_density, features
 
+    def _with_care(self, prepared: Prepared, x: Partial) -> Array:
+        """Log densities where cells are missing or squares overflow: -inf, but never NaN."""
+        means, whiteners = prepared.means, prepared.whiteners
+        if x.seen is None:
+            log_density = np.empty((len(means), len(x)))
+            for k in range(len(means)):
+                distances = self.distances(prepared, x.x, k)
+                log_density[k] = prepared.constants[k] - 0.5 * distances
+        else:
+            log_density = partial.log_densities(
+                x, means, whiteners, prepared.centre, prepared.apart
+            )
+        if x.far:  # an overflow in both directions
+            known = np.isfinite(means).all(axis=1) & np.isfinite(prepared.constants)
+            log_density[np.isnan(log_density) & known[:, None]] = -np.inf
+        return log_density
+
     def distances(self, prepared: Prepared, x: Array, k: int) -> Array:
         """Squared Mahalanobis distances to the mean of component k, (m,)."""
         y = x.T - prepared.means[k][:, None]
         z = cov.whiten(y, prepared.whiteners, k, self.covariance_type)
         return np.einsum("dm,dm->m", z, z)
 
-    def log_density(self, prepared: Prepared, x: Array) -> Array:
+    def log_density(self, prepared: Prepared, x: Array | Partial) -> Array:
         return self.evaluate(prepared, x)[0]
 
     def statistics(
-        self, prepared: Prepared, x: Array, weights: Array, shared: Array | None = None
+        self,
+        prepared: Prepared,
+        x: Array | Partial,
+        weights: Array,
+        shared: Array | None = None,
     ) -> Moments:
         whitener = prepared.whiteners if self.covariance_type == "tied" else None
         return self.weighted_moments(x, weights, prepared.centre, whitener, prepared.apart, shared)
 
     def weighted_moments(
         self,
-        x: Array,
+        x: Array | Partial,
         weights: Array,
         centre: Array,
         whitener: Array | None = None,
@@ -224,6 +259,10 @@ class Gaussian(Family):
         large sums, are taken about their own mean. Tied covariances are summed in the
         coordinates of `whitener`.
         """
+        if isinstance(x, Partial) and x.seen is not None:
+            kind = self.covariance_type
+            return partial.moments(x, weights, centre, apart, EXPANSION, kind)
+        x = x.x if isinstance(x, Partial) else x
         kind, d = self.covariance_type, x.shape[1]
         if kind == "tied" and whitener is None:
             whitener = np.eye(d)
@@ -265,26 +304,30 @@ class Gaussian(Family):
         kind, alive = self.covariance_type, statistics.weight > 0
         means, covariances = params
         if "means" not in self.fixed:
-            means = np.where(alive[:, None], statistics.mean, means)
+            means = np.where(cov.per_column(alive), statistics.mean, means)
         if "covariances" not in self.fixed:
             scatter = statistics.about(means) if "means" in self.fixed else statistics.scatter
             new = cov.shifted(cov.divide(scatter, statistics.weight, kind), self.reg_covar, kind)
             new = cov.held(new, statistics, covariances if self.monotone else None)
-            keep = alive.any() if kind == "tied" else cov.along(alive, new)
+            keep: Any = alive.any()
+            if kind != "tied":
+                keep = cov.along(cov.per_covariance(statistics.weight, kind) > 0, new)
             covariances = np.where(keep, new, covariances)
         return GaussianParams(means, covariances)
 
-    def initialize(self, x: Array, weights: Array, rng: np.random.Generator) -> GaussianParams:
-        kind, d = self.covariance_type, x.shape[1]
-        centre, total = x.mean(axis=0), None
+    def initialize(
+        self, x: Array | Partial, weights: Array, rng: np.random.Generator
+    ) -> GaussianParams:
+        kind, points = self.covariance_type, self.points(x)
+        centre, d, total = points.mean(axis=0), points.shape[1], None
         for begin, end in bounds(len(x)):
-            rows, share = x[begin:end], weights[:, begin:end]
-            rows, share = np.ascontiguousarray(rows), np.ascontiguousarray(share)
+            share = np.ascontiguousarray(weights[:, begin:end])
+            rows = x.part(begin, end) if isinstance(x, Partial) else x[begin:end]
             part = self.weighted_moments(rows, share, centre)
             total = part if total is None else total.merge(part)
         assert total is not None
-        empty = total.weight <= 0
-        means = np.where(empty[:, None], x[rng.integers(len(x), size=len(weights))], total.mean)
+        empty = cov.per_column(total.weight <= 0)
+        means = np.where(empty, points[rng.integers(len(x), size=len(weights))], total.mean)
         covariances = cov.divide(total.scatter, total.weight, kind)
         if kind != "tied":  # too few rows for a covariance: lean on the spread of all
             spread = cov.overall(total)[1]
@@ -293,8 +336,9 @@ class Gaussian(Family):
                 "diag": spread,
                 "spherical": spread.mean(),
             }[kind]
-            extra = np.where(total.weight < 2 * d + 1, d + 1.0, 0.0)
-            share = extra / np.where(extra + total.weight > 0, extra + total.weight, 1.0)
+            weight = cov.per_covariance(total.weight, kind)
+            extra = np.where(weight < 2 * d + 1, d + 1.0, 0.0)
+            share = extra / np.where(extra + weight > 0, extra + weight, 1.0)
             share = cov.along(share, covariances)
             covariances = (1 - share) * covariances + share * target
         return GaussianParams(
@@ -305,6 +349,9 @@ class Gaussian(Family):
         kind, d = self.covariance_type, params.means.shape[1]
         whiteners, logdets = cov.whiteners(params.covariances, kind, d)
         distance = cov.trace(whiteners, statistics.about(params.means), kind, d)
+        if statistics.weight.ndim == 2:  # by column
+            logs = LOG_2PI + np.log(cov.variances(params.covariances, kind))
+            return float(-0.5 * (np.sum(statistics.weight * logs) + distance))
         return float(-0.5 * (np.sum(statistics.weight * (d * LOG_2PI + logdets)) + distance))
 
     def diagnose(self, params: GaussianParams, statistics: Moments) -> Diagnosis:
@@ -318,7 +365,10 @@ class Gaussian(Family):
         raw = cov.divide(statistics.about(params.means), statistics.weight, kind)
         raw = cov.shifted(raw, self.reg_covar, kind)
         floor, columns = cov.resolution(statistics), np.flatnonzero(~constant)
-        alive = np.ones(1, dtype=bool) if kind == "tied" else statistics.weight > 0
+        weight = cov.per_column(statistics.weight).max(axis=1)
+        alive = np.ones(1, dtype=bool) if kind == "tied" else weight > 0
+        if kind == "diag":  # where a component sees no cell, nothing is known
+            raw = np.where(cov.per_column(statistics.weight) > 0, raw, np.inf)
         low, degenerate = cov.on_floor(raw, floor, columns, kind), []
         for collinear in cov.collinear(statistics, columns) if low[alive].all() else ():
             *others, last = (f"column {j}" for j in collinear)
@@ -337,7 +387,7 @@ class Gaussian(Family):
             )
         elif kind != "tied":
             degenerate += [
-                f"component {k} (weight {statistics.weight[k]:.3g}) has a covariance that is "
+                f"component {k} (weight {weight[k]:.3g}) has a covariance that is "
                 "singular up to rounding: it sits on too few distinct rows, or its columns are "
                 "collinear. Use fewer components, another covariance_type, a prior, or reg_covar"
                 for k in np.flatnonzero(low & alive)

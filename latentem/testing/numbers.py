@@ -27,8 +27,10 @@ def numbers(value: Any, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
             return
         value = list(value)
     if isinstance(value, Moments):
-        mean = np.where(value.weight[:, None] > 0, value.mean, 0.0)
-        children: Any = {"weight": value.weight, "mean": mean, "scatter": value.scatter}
+        weight = value.weight if value.weight.ndim == 2 else value.weight[:, None]
+        weight = np.broadcast_to(weight, value.mean.shape)  # whether or not cells are missing
+        mean = np.where(weight > 0, value.mean, 0.0)
+        children: Any = {"weight": weight, "mean": mean, "scatter": value.scatter}
     elif isinstance(value, tuple) and hasattr(value, "_fields"):
         children = dict(zip(value._fields, value, strict=True))
     elif isinstance(value, tuple | list):
