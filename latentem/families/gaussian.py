@@ -140,7 +140,7 @@ class Gaussian(Family):
         return self
 
     def encode(self, rows: Array) -> Array | Partial:
-        return partial.encoded(rows)
+        return partial.encoded(rows, self.missing_cells)
 
     def points(self, x: Array | Partial) -> Array:
         return x.filled if isinstance(x, Partial) else x

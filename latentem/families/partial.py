@@ -50,14 +50,17 @@ class Partial:
         return Partial(self.x[begin:end], seen, self.far)
 
 
-def encoded(rows: Array) -> Array | Partial:
-    """The rows themselves where they are complete and of ordinary size."""
+def encoded(rows: Array, missing_cells: bool) -> Array | Partial:
+    """The rows themselves where they are complete and of ordinary size.
+
+    Without `missing_cells` a cell that is NaN stays so, for the driver to see.
+    """
     x = np.ascontiguousarray(rows, dtype=float)
     if not x.size or max(x.max(), -x.min()) <= SAFE:  # False for NaN too
         return x
     unseen = np.isnan(x)
-    if not unseen.any():
-        return Partial(x, None, True)
+    if not (missing_cells and unseen.any()):
+        return x if unseen.any() else Partial(x, None, True)
     x = np.where(unseen, 0.0, x)
     return Partial(x, 1.0 - unseen, bool(np.abs(x).max() > SAFE))
 
