@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -77,7 +76,7 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.x)
 
-    @cached_property
+    @property
     def offsets(self) -> np.ndarray:
         """Row at which each sequence begins, and the number of rows, (S + 1,)."""
         return np.concatenate([[0], np.cumsum(self.lengths)])
