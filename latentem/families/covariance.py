@@ -21,6 +21,7 @@ KINDS: tuple[Scatter, ...] = ("full", "tied", "diag", "spherical")
 EPS = np.finfo(float).eps
 #: A standard deviation below this share of the size of the rows is rounding.
 RESOLUTION = 1e3 * EPS
+NOBODY = np.empty(0, dtype=np.intp)
 #: Least eigenvalue of a correlation matrix: below it, columns are collinear.
 CONDITION = 1e-12
 #: Least eigenvalue of the correlation matrix that a singular covariance is lifted to. Well
@@ -42,7 +43,7 @@ def whiteners(covariances: Array, kind: Scatter, d: int) -> tuple[Array, Array]:
             factor = np.linalg.cholesky(covariances)
         except np.linalg.LinAlgError:
             raise np.linalg.LinAlgError("a covariance is not positive definite") from None
-        logdet = 2 * np.log(factor.diagonal(0, -2, -1)).sum(axis=-1)
+        logdet = 2 * np.add.reduce(np.log(factor.diagonal(0, -2, -1)), axis=-1)
         return inverted(factor), logdet
     if not (covariances > 0).all():
         raise np.linalg.LinAlgError("a variance is not positive")
@@ -101,7 +102,7 @@ def variances(covariances: Array, kind: Scatter) -> Array:
 def cancelled(moved: Array, scatter: Array, limit: float, kind: Scatter) -> Array:
     """Components whose scatter is a difference too small against what was subtracted."""
     kept = variances(moved, kind) <= limit * variances(scatter, kind)
-    return np.logical_not(kept.all(axis=1))
+    return NOBODY if kept.all() else np.flatnonzero(~kept.all(axis=1))
 
 
 def about_mean(x: Array, weights: Array, mean: Array, kind: Scatter) -> tuple[Array, Array]:

@@ -53,7 +53,7 @@ FEATURES = {"full": FULL, "diag": DIAG, "spherical": NORM, "tied": TIED}
 #: Floats of the features of a block up to which they are kept from log densities to moments.
 SHARED_FLOATS = 2**19
 NOTHING = np.empty((0, 0))
-NOBODY = np.empty(0, dtype=np.intp)
+NOBODY = cov.NOBODY
 
 
 class GaussianParams(NamedTuple):
@@ -165,16 +165,17 @@ class Gaussian(Family):
         linear, squared = coefficients[:, 1 : 1 + d], coefficients[:, 1 + d :]
         centre = np.sort(means, axis=0)[k // 2]  # a median: one far mean does not move it
         offset = means - centre
-        inflation: Any = 0.0
+        inflation, plain = np.zeros(1), True
         if kind == "tied":  # its features are whitened rows
             offset = np.matmul(offset, whiteners.T, out=linear)
             squared[:] = -0.5
         elif kind == "full":
             precision = whiteners.transpose(0, 2, 1) @ whiteners
-            np.einsum("kab,kb->ka", precision, offset, out=linear)
+            np.matmul(precision, offset[:, :, None], out=linear[:, :, None])
             places, halves = _products(d)
-            np.multiply(precision.reshape(k, d * d)[:, places], halves, out=squared)
+            np.multiply(precision.reshape(k, d * d).take(places, axis=1), halves, out=squared)
             inflation = np.einsum("kdd,kdd->k", precision, covariances)
+            plain = inflation.max() <= INFLATION
         else:
             precision = (whiteners**2).reshape(k, -1)
             np.multiply(precision, offset, out=linear)
@@ -183,8 +184,9 @@ class Gaussian(Family):
         constants = np.empty(k)
         constants[:] = -0.5 * (d * LOG_2PI + logdets)
         coefficients[:, 0] = constants - 0.5 * reach
-        exact = np.maximum(reach, inflation * (EXPANSION / INFLATION)) <= EXPANSION
-        apart = NOBODY if exact.all() else np.flatnonzero(~exact)
+        apart = NOBODY
+        if not (reach.max() <= EXPANSION and plain):
+            apart = np.flatnonzero(~((reach <= EXPANSION) & (inflation <= INFLATION)))
         if squared.min() < -SAFE:  # products of that and a square can overflow both ways
             apart = np.arange(k)
         return Prepared(means, centre, coefficients, constants, whiteners, apart)
@@ -289,30 +291,34 @@ class Gaussian(Family):
             scatter = unwhiten @ scatter @ unwhiten.T
         mean = centre + offset
         if kind == "tied":
-            if doubt.any() or len(apart):
+            if len(doubt) or len(apart):
                 parts = [cov.about_mean(x, weights[k], mean[k], "tied") for k in range(len(mean))]
                 mean = np.array([part[0] for part in parts])
                 scatter = np.sum([part[1] for part in parts], axis=0)
             scatter = 0.5 * (scatter + scatter.T)
         else:
-            doubt[apart] = True
-            for k in np.flatnonzero(doubt & (weight > 0)) if doubt.any() else ():
-                mean[k], scatter[k] = cov.about_mean(x, weights[k], mean[k], kind)
+            for k in np.union1d(doubt, apart) if len(doubt) or len(apart) else ():
+                if weight[k] > 0:
+                    mean[k], scatter[k] = cov.about_mean(x, weights[k], mean[k], kind)
         return Moments(weight, mean, scatter, kind)
 
     def maximize(self, statistics: Moments, params: GaussianParams) -> GaussianParams:
         kind, alive = self.covariance_type, statistics.weight > 0
         means, covariances = params
+        everywhere = bool(alive.all())
         if "means" not in self.fixed:
-            means = np.where(cov.per_column(alive), statistics.mean, means)
+            means = statistics.mean
+            if not everywhere:
+                means = np.where(cov.per_column(alive), means, params.means)
         if "covariances" not in self.fixed:
             scatter = statistics.about(means) if "means" in self.fixed else statistics.scatter
             new = cov.shifted(cov.divide(scatter, statistics.weight, kind), self.reg_covar, kind)
             new = cov.held(new, statistics, covariances if self.monotone else None)
-            keep: Any = alive.any()
+            if everywhere or (kind == "tied" and alive.any()):
+                return GaussianParams(means, new)
             if kind != "tied":
-                keep = cov.along(cov.per_covariance(statistics.weight, kind) > 0, new)
-            covariances = np.where(keep, new, covariances)
+                known = cov.along(cov.per_covariance(statistics.weight, kind) > 0, new)
+                covariances = np.where(known, new, covariances)
         return GaussianParams(means, covariances)
 
     def initialize(

@@ -102,9 +102,7 @@ def moments(
     moved = weight * offset**2
     scatter = weights @ (y * y) - moved
     mean = centre + offset
-    doubt = cov.cancelled(moved, scatter, limit, "diag")
-    doubt[apart] = True
-    for k in np.flatnonzero(doubt):
+    for k in np.union1d(cov.cancelled(moved, scatter, limit, "diag"), apart):
         share = weights[k][:, None] * rows.seen
         y = rows.x - mean[k]
         for _ in range(2):
