@@ -26,7 +26,8 @@ from latentem.estimators.settings import em_settings, generator
 from latentem.estimators.starting import family_like
 from latentem.estimators.streaming import StreamState, start, step
 from latentem.models import decoding
-from latentem.models.hidden_markov import HiddenMarkov, HiddenMarkovParams, row_weights
+from latentem.models.hidden_markov import HiddenMarkov, HiddenMarkovParams
+from latentem.models.sequences import row_weights
 from latentem.models.transitions import stationary_distribution
 
 __all__ = ["BaseHMM"]
@@ -50,6 +51,7 @@ class BaseHMM(BaseEstimator):
     transmat_mask: Any
     fixed: Sequence[str] | Mapping[str, Any]
     stationary: bool
+    memory: Literal["full", "checkpoint"]
     init_params: InitParams
     random_state: Any
     n_jobs: int | None
@@ -108,6 +110,7 @@ class BaseHMM(BaseEstimator):
             transmat_mask=self.transmat_mask,
             fixed=chain,
             stationary=self.stationary,
+            memory=self.memory,
         )
 
     def fit(

@@ -8,7 +8,7 @@ import numpy as np
 
 from latentem.engine.blocks import Sequences
 from latentem.estimators.validation import as_array, check_shape, check_values
-from latentem.models.hidden_markov import sequences
+from latentem.models.sequences import sequences
 
 __all__ = ["check_probabilities", "check_sequences", "check_transitions"]
 

@@ -26,7 +26,7 @@ class PoissonHMM(BaseHMM):
     ----------
     n_components : int
         Number of states.
-    startprob_init, transmat_init, transmat_mask, fixed, stationary
+    startprob_init, transmat_init, transmat_mask, fixed, stationary, memory
         As in `HMM`; `fixed` may name "lambdas" too.
     lambdas_init : (n_components, n_features) array-like, optional
         Expected counts per row.
@@ -68,6 +68,7 @@ class PoissonHMM(BaseHMM):
         transmat_mask: Any = None,
         fixed: Sequence[str] | Mapping[str, Any] = (),
         stationary: bool = False,
+        memory: Literal["full", "checkpoint"] = "full",
         tol: float = 1e-3,
         max_iter: int = 1000,
         n_init: int = 1,
@@ -87,6 +88,7 @@ class PoissonHMM(BaseHMM):
         self.transmat_mask = transmat_mask
         self.fixed = fixed
         self.stationary = stationary
+        self.memory = memory
         self.tol = tol
         self.max_iter = max_iter
         self.n_init = n_init
@@ -155,7 +157,7 @@ class CategoricalHMM(BaseHMM):
     ----------
     n_components : int
         Number of states.
-    startprob_init, transmat_init, transmat_mask, fixed, stationary
+    startprob_init, transmat_init, transmat_mask, fixed, stationary, memory
         As in `HMM`; `fixed` may name "emissionprob" too.
     emissionprob_init : (n_components, n_categories) array-like, optional
         Rows sum to 1; with several columns their probabilities side by side.
@@ -205,6 +207,7 @@ class CategoricalHMM(BaseHMM):
         transmat_mask: Any = None,
         fixed: Sequence[str] | Mapping[str, Any] = (),
         stationary: bool = False,
+        memory: Literal["full", "checkpoint"] = "full",
         tol: float = 1e-3,
         max_iter: int = 1000,
         n_init: int = 1,
@@ -225,6 +228,7 @@ class CategoricalHMM(BaseHMM):
         self.transmat_mask = transmat_mask
         self.fixed = fixed
         self.stationary = stationary
+        self.memory = memory
         self.tol = tol
         self.max_iter = max_iter
         self.n_init = n_init

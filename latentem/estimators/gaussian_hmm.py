@@ -34,7 +34,7 @@ class GaussianHMM(BaseHMM):
     n_components : int
         Number of states.
     covariance_type : {"diag", "full", "tied", "spherical"}
-    startprob_init, transmat_init, transmat_mask, fixed, stationary
+    startprob_init, transmat_init, transmat_mask, fixed, stationary, memory
         As in `HMM`; `fixed` may name "means" and "covariances" too.
     means_init : (n_components, n_features) array-like, optional
     covariances_init : array-like, optional
@@ -92,6 +92,7 @@ class GaussianHMM(BaseHMM):
         transmat_mask: Any = None,
         fixed: Sequence[str] | Mapping[str, Any] = (),
         stationary: bool = False,
+        memory: Literal["full", "checkpoint"] = "full",
         reg_covar: float = 0.0,
         tol: float = 1e-3,
         max_iter: int = 1000,
@@ -114,6 +115,7 @@ class GaussianHMM(BaseHMM):
         self.transmat_mask = transmat_mask
         self.fixed = fixed
         self.stationary = stationary
+        self.memory = memory
         self.reg_covar = reg_covar
         self.tol = tol
         self.max_iter = max_iter
@@ -209,7 +211,7 @@ class GMMHMM(BaseHMM):
     n_mix : int
         Gaussians in each state.
     covariance_type : {"diag", "full", "spherical"}
-    startprob_init, transmat_init, transmat_mask, fixed, stationary
+    startprob_init, transmat_init, transmat_mask, fixed, stationary, memory
         As in `HMM`; `fixed` may name "weights", "means" and "covariances" too.
     weights_init : (n_components, n_mix) array-like, optional
     means_init : (n_components, n_mix, n_features) array-like, optional
@@ -270,6 +272,7 @@ class GMMHMM(BaseHMM):
         transmat_mask: Any = None,
         fixed: Sequence[str] | Mapping[str, Any] = (),
         stationary: bool = False,
+        memory: Literal["full", "checkpoint"] = "full",
         reg_covar: float = 0.0,
         tol: float = 1e-3,
         max_iter: int = 1000,
@@ -294,6 +297,7 @@ class GMMHMM(BaseHMM):
         self.transmat_mask = transmat_mask
         self.fixed = fixed
         self.stationary = stationary
+        self.memory = memory
         self.reg_covar = reg_covar
         self.tol = tol
         self.max_iter = max_iter

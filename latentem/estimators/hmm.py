@@ -41,6 +41,9 @@ class HMM(BaseHMM):
         are fixed there.
     stationary : bool
         The chain starts in its stationary distribution, which is estimated with it.
+    memory : {"full", "checkpoint"}
+        For long sequences: keep 2 K floats for each row within an E-step, or make them
+        twice, which takes half as long again.
     tol : float
         With ``stopping="aitken"`` the projected remaining gain, in nats of the whole
         weighted log-likelihood; with ``"step"`` the length of an EM step. 0 runs exactly
@@ -96,6 +99,7 @@ class HMM(BaseHMM):
         transmat_mask: Any = None,
         fixed: Sequence[str] | Mapping[str, Any] = (),
         stationary: bool = False,
+        memory: Literal["full", "checkpoint"] = "full",
         tol: float = 1e-3,
         max_iter: int = 1000,
         n_init: int = 1,
@@ -116,6 +120,7 @@ class HMM(BaseHMM):
         self.transmat_mask = transmat_mask
         self.fixed = fixed
         self.stationary = stationary
+        self.memory = memory
         self.tol = tol
         self.max_iter = max_iter
         self.n_init = n_init

@@ -18,30 +18,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from latentem.engine.backends import spread
-from latentem.engine.blocks import Sequences, bounds
+from latentem.engine.blocks import Sequences
 from latentem.engine.constraints import Fixed, Simplex
 from latentem.engine.family import Family
 from latentem.engine.model import Diagnosis, Expectation, LatentModel
 from latentem.engine.starts import InitParams, responsibilities
 from latentem.engine.trees import add
-from latentem.models.chain import Chain, chain, smooth
+from latentem.models.chain import Chain, Smoothed, chain, smooth, smooth_long
+from latentem.models.sequences import BLOCK_ROWS, groups, pieces, row_weights, sequences
 from latentem.models.transitions import (
     maximize_rows,
     maximize_stationary,
     stationary_distribution,
 )
 
-__all__ = ["HiddenMarkov", "HiddenMarkovParams", "sequences"]
+__all__ = ["HiddenMarkov", "HiddenMarkovParams"]
 
 Array = np.ndarray
 
-#: Rows of short sequences that make a block, and rows of a piece of a long one.
-BLOCK_ROWS = 8192
 #: Floats of log densities in a block of short sequences (4 MB).
 BLOCK_FLOATS = 2**19
 
@@ -69,53 +68,6 @@ class Prepared(NamedTuple):
     family: Any
 
 
-def sequences(data: Any) -> Sequences:
-    """Data as `Sequences`: an array (one sequence), a list of arrays, or ``(x, lengths, ...)``.
-
-    Raises
-    ------
-    ValueError
-        For lengths that do not sum to the rows, an empty sequence, or arrays of
-        different width.
-    """
-    if isinstance(data, Sequences):
-        found = data
-    elif isinstance(data, tuple):
-        found = Sequences(*data)
-    elif isinstance(data, list):
-        parts = [np.asarray(part) for part in data]
-        for i, part in enumerate(parts):
-            if part.ndim != 2 or part.shape[1] != parts[0].shape[1]:
-                raise ValueError(
-                    f"sequences must be 2-D arrays of one width, but sequence 0 has shape "
-                    f"{parts[0].shape} and sequence {i} has {part.shape}"
-                )
-        if not parts:
-            raise ValueError("the list of sequences is empty: there is nothing to fit")
-        found = Sequences(np.concatenate(parts), np.array([len(part) for part in parts]))
-    else:
-        found = Sequences(np.asarray(data), np.array([len(data)]))
-    x, lengths = np.asarray(found.x), np.asarray(found.lengths)
-    if x.ndim != 2:
-        raise ValueError(f"the rows must be a 2-D array, found {x.ndim}-D: use x[:, None]")
-    whole = lengths.ndim == 1 and np.issubdtype(lengths.dtype, np.integer)
-    if not whole or len(lengths) == 0 or lengths.min() < 1:
-        raise ValueError(f"lengths must be a list of integers >= 1, got {found.lengths!r}")
-    if lengths.sum() != len(x):
-        raise ValueError(f"lengths sum to {lengths.sum()}, but there are {len(x)} rows")
-    if found.weights is not None:
-        weights = np.asarray(found.weights, dtype=float)
-        if weights.shape != lengths.shape:
-            raise ValueError(
-                f"weights must have one value per sequence, shape {lengths.shape}, got "
-                f"{weights.shape}"
-            )
-        if not (np.all(weights >= 0) and np.all(weights < np.inf)):
-            raise ValueError("weights must be finite numbers >= 0")
-        found = replace(found, weights=weights)
-    return replace(found, x=x, lengths=lengths)
-
-
 class HiddenMarkov(LatentModel):
     """A hidden Markov model with `n_components` states.
 
@@ -133,6 +85,9 @@ class HiddenMarkov(LatentModel):
         bool array that says which entries keep theirs.
     stationary : bool
         The chain starts in its stationary distribution.
+    memory : {"full", "checkpoint"}
+        For sequences longer than 8,192 rows: keep 2 K floats for each row within an
+        E-step, or make them twice, which takes half as long again.
 
     Examples
     --------
@@ -152,6 +107,7 @@ class HiddenMarkov(LatentModel):
         transmat_mask: Array | None = None,
         fixed: Sequence[str] | Mapping[str, Any] = (),
         stationary: bool = False,
+        memory: Literal["full", "checkpoint"] = "full",
     ):
         if not isinstance(family, Family):
             raise TypeError(f"family must be a Family, got {type(family).__name__}")
@@ -163,7 +119,10 @@ class HiddenMarkov(LatentModel):
         self.family = family
         self.n_components = k
         self.init_params = init_params
+        if memory not in ("full", "checkpoint"):
+            raise ValueError(f"memory must be 'full' or 'checkpoint', got {memory!r}")
         self.stationary = bool(stationary)
+        self.memory = memory
         self.additive = family.additive
         self.monotone = family.monotone
         self.transmat_mask = _mask(transmat_mask, k)
@@ -191,7 +150,7 @@ class HiddenMarkov(LatentModel):
         rows = BLOCK_ROWS if size is None else size
         if size is None:
             rows = max(min(rows, BLOCK_FLOATS // self.n_components), 256)
-        out = [data.between(first, last) for first, last in _groups(data.lengths, rows)]
+        out = [data.between(first, last) for first, last in groups(data.lengths, rows)]
         return [self.encoded(block) for block in out]
 
     def seen(self, data: Sequences) -> Sequences:
@@ -231,8 +190,8 @@ class HiddenMarkov(LatentModel):
 
     def encoded(self, block: Sequences) -> Sequences:
         """The block with its rows encoded, in pieces if it is one long sequence."""
-        pieces = tuple(self.family.encode(block.x[a:b]) for a, b in _pieces(block))
-        return replace(block, encoded=pieces)
+        encoded = tuple(self.family.encode(block.x[a:b]) for a, b in pieces(block))
+        return replace(block, encoded=encoded)
 
     def initialize(self, blocks: Sequence[Sequences], rng: np.random.Generator) -> Any:
         fixed = list(self.fixed) + list(self.family.fixed)
@@ -297,40 +256,35 @@ class HiddenMarkov(LatentModel):
     def evaluate(self, prepared: Prepared, block: Sequences) -> tuple[Array, Any]:
         """Log densities (K, m) of the rows of a block under each state; labels obeyed.
 
-        And what the family shares with its statistics, where the block is of one piece:
-        kept for a long sequence it would be the largest array of all.
+        And what the family shares with its statistics, where the block is of one piece.
         """
         if len(block.encoded) == 1:
             out, shared = self.family.evaluate(prepared.family, block.encoded[0])
-        else:
-            out, shared = np.empty((self.n_components, len(block))), None
+            return self._known(out, block, 0, len(block)), shared
+        out = np.empty((self.n_components, len(block)))
 
-            def fill(part: tuple[tuple[int, int], Any]) -> None:
-                (begin, end), x = part
-                out[:, begin:end] = self.family.evaluate(prepared.family, x)[0]
+        def fill(i: int) -> None:
+            begin, end = cut[i]
+            density, _ = self.family.evaluate(prepared.family, block.encoded[i])
+            out[:, begin:end] = self._known(density, block, begin, end)
 
-            spread(fill, list(zip(_pieces(block), block.encoded, strict=True)))
+        cut = pieces(block)
+        spread(fill, range(len(cut)))
+        return out, None
+
+    def _known(self, log_density: Array, block: Sequences, begin: int, end: int) -> Array:
+        """Log densities of rows begin..end-1, with what is known of them put in."""
         if block.missing is not None and not self.family.missing_cells:
-            out[:, block.missing] = 0.0
+            log_density[:, block.missing[begin:end]] = 0.0
         if block.labels is not None:
-            other = block.labels != np.arange(self.n_components)[:, None]
-            out[other & (block.labels >= 0)] = -np.inf
-        return out, shared
+            labels = block.labels[begin:end]
+            other = labels != np.arange(self.n_components)[:, None]
+            log_density[other & (labels >= 0)] = -np.inf
+        return log_density
 
     def e_step(self, prepared: Prepared, block: Sequences) -> Expectation:
-        posterior, shared = self.evaluate(prepared, block)
-        found = smooth(prepared.chain, posterior, block.offsets, block.weights)
-        visits = posterior.sum(axis=1)
-        if block.missing is not None:
-            posterior[:, block.missing] = 0.0
-
-        def summed(part: tuple[tuple[int, int], Any]) -> Any:
-            (begin, end), x = part
-            shares = np.ascontiguousarray(posterior[:, begin:end])
-            return self.family.statistics(prepared.family, x, shares, shared)
-
-        parts = list(zip(_pieces(block), block.encoded, strict=True))
-        family = reduce(add, spread(summed, parts))
+        alone = len(block.lengths) == 1 and len(block.encoded) > 1
+        found, visits, family = (self._one_long if alone else self._several)(prepared, block)
         weights = np.ones(len(found.loglik)) if block.weights is None else block.weights
         present = weights > 0  # 0 * -inf would be NaN
         return Expectation(
@@ -338,6 +292,43 @@ class HiddenMarkov(LatentModel):
             float(weights[present] @ found.loglik[present]),
             float(row_weights(block).sum()),
         )
+
+    def _several(self, prepared: Prepared, block: Sequences) -> tuple[Smoothed, Array, Any]:
+        """Sequences smoothed together."""
+        posterior, shared = self.evaluate(prepared, block)
+        found = smooth(prepared.chain, posterior, block.offsets, block.weights)
+        visits = posterior.sum(axis=1)
+        if block.missing is not None:
+            posterior[:, block.missing] = 0.0
+        parts = [
+            self.family.statistics(
+                prepared.family, x, np.ascontiguousarray(posterior[:, begin:end]), shared
+            )
+            for (begin, end), x in zip(pieces(block), block.encoded, strict=True)
+        ]
+        return found, visits, reduce(add, parts)
+
+    def _one_long(self, prepared: Prepared, block: Sequences) -> tuple[Smoothed, Array, Any]:
+        """One sequence, piece by piece: no array of all rows beside those of the chain."""
+        cut = pieces(block)
+        place = {begin: i for i, (begin, _) in enumerate(cut)}
+
+        def density(begin: int, end: int) -> Array:
+            x = block.encoded[place[begin]]
+            out, _ = self.family.evaluate(prepared.family, x)
+            return self._known(out, block, begin, end)
+
+        def summed(begin: int, end: int, posterior: Array) -> tuple[Array, Any]:
+            visits = posterior.sum(axis=1)
+            if block.missing is not None:
+                posterior[:, block.missing[begin:end]] = 0.0
+            x = block.encoded[place[begin]]
+            return visits, self.family.statistics(prepared.family, x, posterior)
+
+        weight = 1.0 if block.weights is None else float(block.weights[0])
+        keep = self.memory == "full"
+        found, parts = smooth_long(prepared.chain, cut, density, summed, weight, keep)
+        return found, *reduce(add, parts)
 
     def m_step(
         self, statistics: HiddenMarkovStatistics, params: HiddenMarkovParams
@@ -409,33 +400,6 @@ class HiddenMarkov(LatentModel):
             state = int(np.searchsorted(edges[state], draws[t], side="right"))
             states[t] = state
         return states
-
-
-def row_weights(block: Sequences) -> Array:
-    """Weight of each row (m,): that of its sequence, and 0 where nothing was seen."""
-    if block.weights is None:
-        weights = np.ones(len(block))
-    else:
-        weights = np.repeat(block.weights, block.lengths)
-    if block.missing is not None:
-        weights[block.missing] = 0.0
-    return weights
-
-
-def _groups(lengths: Array, rows: int) -> list[tuple[int, int]]:
-    """First and last of the sequences of each block: about equal in rows, at most `rows`."""
-    ends = np.cumsum(lengths)
-    count = max(-(-int(ends[-1]) // rows), 1)
-    count += count % 2 if count > 1 else 0
-    edges = np.searchsorted(ends, np.linspace(0, ends[-1], count + 1)[1:-1], side="left") + 1
-    edges = np.unique(np.concatenate([[0], edges, [len(lengths)]]))
-    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
-
-
-def _pieces(block: Sequences) -> list[tuple[int, int]]:
-    """Begin and end of the pieces in which the rows of a block are encoded."""
-    n = len(block)
-    return [(0, n)] if n <= BLOCK_ROWS else bounds(n, BLOCK_ROWS)
 
 
 def _mask(mask: Any, k: int) -> Array | None:

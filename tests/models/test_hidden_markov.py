@@ -300,9 +300,52 @@ def test_a_long_sequence_begins_from_stretches(rng):
     np.testing.assert_allclose(np.sort(result.params.family.means[:, 0]), [0.0, 8.0], atol=0.1)
 
 
+@pytest.mark.parametrize("memory", ["full", "checkpoint"])
+def test_a_long_sequence_equals_its_cut_in_blocks_of_known_states(memory, rng):
+    """Pinned by labels at a cut, the two parts are independent given the states there."""
+    n = 20_000
+    x = rng.poisson(np.where(np.arange(n) % 100 < 50, 2.0, 6.0))[:, None].astype(float)
+    x[50:70] = np.nan
+    labels = np.full(n, -1)
+    labels[[9999, 10_000]] = 0, 1
+    params = HiddenMarkovParams(
+        np.array([0.0, 1.0]), np.array([[0.97, 0.03], [0.05, 0.95]]),
+        PoissonParams(np.array([[2.0], [6.0]])),
+    )  # fmt: skip
+    model = HiddenMarkov(Poisson(), 2, memory=memory)
+    whole = SERIAL.expect(model, params, model.blocks((x, [n], [2.0], labels)))
+    parts = [
+        SERIAL.expect(model, params, model.blocks((x[a:b], [b - a], [2.0], labels[a:b])))
+        for a, b in ((0, 10_000), (10_000, n))
+    ]
+    move = 2.0 * np.log(0.03)
+    assert whole.loglik == pytest.approx(parts[0].loglik + parts[1].loglik + move, rel=1e-11)
+    pairs = parts[0].statistics.transitions + parts[1].statistics.transitions
+    pairs[0, 1] += 2.0
+    np.testing.assert_allclose(whole.statistics.transitions, pairs, rtol=1e-10)
+    visits = parts[0].statistics.visits + parts[1].statistics.visits
+    np.testing.assert_allclose(whole.statistics.visits, visits, rtol=1e-11)
+    total = parts[0].statistics.family.total + parts[1].statistics.family.total
+    np.testing.assert_allclose(whole.statistics.family.total, total, rtol=1e-11)
+
+
+def test_an_impossible_row_in_a_long_sequence():
+    params = HiddenMarkovParams(
+        np.array([1.0, 0.0]), np.eye(2), PoissonParams(np.array([[0.0], [3.0]]))
+    )
+    x = np.zeros((20_000, 1))
+    x[12_345] = 1.0
+    for memory in ("full", "checkpoint"):
+        model = HiddenMarkov(Poisson(), 2, memory=memory)
+        found = SERIAL.expect(model, params, model.blocks(x))
+        assert found.loglik == -np.inf
+        assert found.statistics.visits.tolist() == [0.0, 0.0]
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        ({"memory": "none"}, "memory must be 'full' or 'checkpoint'"),
         ({"n_components": 0}, "n_components must be at least 1"),
         ({"transmat_mask": np.ones((3, 3))}, r"transmat_mask must have shape \(2, 2\)"),
         ({"transmat_mask": [[1, 1], [0, 0]]}, "row 1 of transmat_mask allows no transition"),

@@ -1,0 +1,91 @@
+"""Sequences as models take them: checked, cut into blocks, and blocks into pieces."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from latentem.engine.blocks import Sequences, bounds
+
+__all__ = ["BLOCK_ROWS", "groups", "pieces", "row_weights", "sequences"]
+
+Array = np.ndarray
+
+#: Rows of short sequences that make a block, and rows of a piece of a long one.
+BLOCK_ROWS = 8192
+
+
+def sequences(data: Any) -> Sequences:
+    """Data as `Sequences`: an array (one sequence), a list of arrays, or ``(x, lengths, ...)``.
+
+    Raises
+    ------
+    ValueError
+        For lengths that do not sum to the rows, an empty sequence, or arrays of
+        different width.
+    """
+    if isinstance(data, Sequences):
+        found = data
+    elif isinstance(data, tuple):
+        found = Sequences(*data)
+    elif isinstance(data, list):
+        parts = [np.asarray(part) for part in data]
+        for i, part in enumerate(parts):
+            if part.ndim != 2 or part.shape[1] != parts[0].shape[1]:
+                raise ValueError(
+                    f"sequences must be 2-D arrays of one width, but sequence 0 has shape "
+                    f"{parts[0].shape} and sequence {i} has {part.shape}"
+                )
+        if not parts:
+            raise ValueError("the list of sequences is empty: there is nothing to fit")
+        found = Sequences(np.concatenate(parts), np.array([len(part) for part in parts]))
+    else:
+        found = Sequences(np.asarray(data), np.array([len(data)]))
+    x, lengths = np.asarray(found.x), np.asarray(found.lengths)
+    if x.ndim != 2:
+        raise ValueError(f"the rows must be a 2-D array, found {x.ndim}-D: use x[:, None]")
+    whole = lengths.ndim == 1 and np.issubdtype(lengths.dtype, np.integer)
+    if not whole or len(lengths) == 0 or lengths.min() < 1:
+        raise ValueError(f"lengths must be a list of integers >= 1, got {found.lengths!r}")
+    if lengths.sum() != len(x):
+        raise ValueError(f"lengths sum to {lengths.sum()}, but there are {len(x)} rows")
+    if found.weights is not None:
+        weights = np.asarray(found.weights, dtype=float)
+        if weights.shape != lengths.shape:
+            raise ValueError(
+                f"weights must have one value per sequence, shape {lengths.shape}, got "
+                f"{weights.shape}"
+            )
+        if not (np.all(weights >= 0) and np.all(weights < np.inf)):
+            raise ValueError("weights must be finite numbers >= 0")
+        found = replace(found, weights=weights)
+    return replace(found, x=x, lengths=lengths)
+
+
+def row_weights(block: Sequences) -> Array:
+    """Weight of each row (m,): that of its sequence, and 0 where nothing was seen."""
+    if block.weights is None:
+        weights = np.ones(len(block))
+    else:
+        weights = np.repeat(block.weights, block.lengths)
+    if block.missing is not None:
+        weights[block.missing] = 0.0
+    return weights
+
+
+def groups(lengths: Array, rows: int) -> list[tuple[int, int]]:
+    """First and last of the sequences of each block: about equal in rows, at most `rows`."""
+    ends = np.cumsum(lengths)
+    count = max(-(-int(ends[-1]) // rows), 1)
+    count += count % 2 if count > 1 else 0
+    edges = np.searchsorted(ends, np.linspace(0, ends[-1], count + 1)[1:-1], side="left") + 1
+    edges = np.unique(np.concatenate([[0], edges, [len(lengths)]]))
+    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+
+
+def pieces(block: Sequences) -> list[tuple[int, int]]:
+    """Begin and end of the pieces in which the rows of a block are encoded."""
+    n = len(block)
+    return [(0, n)] if n <= BLOCK_ROWS else bounds(n, BLOCK_ROWS)
