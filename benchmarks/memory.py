@@ -1,4 +1,4 @@
-"""Peak memory of a fit beyond X: 1,000,000 x 8, K=8, in a process of its own."""
+"""Peak memory of a fit beyond X, in a process of its own: mixtures and one long chain."""
 
 from __future__ import annotations
 
@@ -35,6 +35,20 @@ watcher.join()
 print((peak[0] - base) / 2**20)
 """
 
+CHAIN = """
+import resource, sys
+import numpy as np
+from latentem import GaussianHMM
+n, memory = int(sys.argv[1]), sys.argv[2]
+rng = np.random.default_rng(0)
+X = np.repeat(3.0 * rng.integers(8, size=n // 50), 50)[:, None]
+X += rng.standard_normal(X.shape)
+GaussianHMM(8, memory=memory, max_iter=2, tol=0, random_state=0).fit(X[:20_000])
+base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+GaussianHMM(8, memory=memory, max_iter=2, tol=0, random_state=0).fit(X)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 2**10)
+"""
+
 
 def run(quick: bool) -> list[Row]:
     n = 200_000 if quick else 1_000_000
@@ -44,4 +58,12 @@ def run(quick: bool) -> list[Row]:
             [sys.executable, "-c", CODE, str(n), kind], capture_output=True, text=True, check=True
         )
         rows.append(Row(f"{n:,} x 8, K=8, {kind}", "MiB beyond X", float(done.stdout), ceiling=64))
+    n = 1_000_000 if quick else 10_000_000
+    for memory, most in (("checkpoint", 2048 - n * 8 / 2**20), ("full", None)):
+        done = subprocess.run(
+            [sys.executable, "-c", CHAIN, str(n), memory],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        case = f"chain of {n:,} rows, K=8, {memory}"
+        rows.append(Row(case, "MiB beyond X", float(done.stdout), ceiling=most))
     return rows
