@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numba import njit
 
-__all__ = ["log_meet", "log_store"]
+__all__ = ["log_draw", "log_meet", "log_store"]
 
 TRUSTED = 2.0**-600
 UNDERFLOW = -745.0
@@ -207,3 +207,40 @@ def log_meet(
                         if z > UNDERFLOW:
                             pairs[i, j] += weight * math.exp(z)
             _weigh(prediction, log_density, t, following)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def log_draw(stored, offsets, log_matrix, uniforms, scales, status, path):
+    """Draw a path of each segment with a status other than 0, last row first.
+
+    Parameters
+    ----------
+    stored, offsets, scales, status
+        As `log_store` left them.
+    log_matrix : (K, K) array, C order
+        Logarithm of the transition matrix, *transposed*.
+    uniforms : (m,) array
+        Draws from [0, 1), one for each row.
+    path : (m,) int64 array; overwritten
+        -1 where a segment is impossible or its log-likelihood is NaN.
+    """
+    n_states = log_matrix.shape[0]
+    shares, terms = np.empty(n_states), np.empty(n_states)
+    for s in range(offsets.size - 1):
+        if status[s] == 0:
+            continue
+        state, possible = -1, abs(scales[s]) < np.inf
+        for t in range(offsets[s + 1] - 1, offsets[s] - 1, -1):
+            if possible:
+                for j in range(n_states):
+                    terms[j] = stored[t, j]
+                    if state >= 0:
+                        terms[j] += log_matrix[state, j]
+                top, total = _log_sum(terms), 0.0
+                for j in range(n_states):
+                    total += math.exp(terms[j] - top)
+                    shares[j] = total
+                target, state = uniforms[t] * total, 0
+                while shares[state] <= target and shares[state] < total:
+                    state += 1
+            path[t] = state

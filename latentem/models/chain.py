@@ -96,7 +96,7 @@ def forward(chain: Chain, log_density: Array, offsets: Array, keep: bool) -> Fil
     loglik, status = store(chain, work, offsets, vectors, False, floor=floor)
     last, impossible = vectors[:, :k].copy(), np.full(n, -1)
     if status.any():
-        found = _store_in_logs(chain, work, offsets, loglik, status, impossible)
+        found = store_in_logs(chain, work, offsets, loglik, status, impossible)
         last[status != 0] = np.exp(found[status != 0])
     if keep:
         collect(work.stored, offsets, True, status, log_density)
@@ -108,7 +108,7 @@ def forward(chain: Chain, log_density: Array, offsets: Array, keep: bool) -> Fil
     return Filtered(loglik, last, impossible)
 
 
-def _store_in_logs(
+def store_in_logs(
     chain: Chain, work: Work, offsets: Array, loglik: Array, status: Array, impossible: Array
 ) -> Array:
     """Sequences that failed, forward in logarithms; those of their last vectors, (S, K)."""
@@ -125,7 +125,7 @@ def _smooth_in_logs(
     loglik: Array, status: Array, impossible: Array,
 ) -> Array:  # fmt: skip
     """Sequences that failed, anew in logarithms; their expected transitions."""
-    _store_in_logs(chain, work, offsets, loglik, status, impossible)
+    store_in_logs(chain, work, offsets, loglik, status, impossible)
     pairs, transposed = np.zeros_like(chain.transmat), np.ascontiguousarray(chain.transmat.T)
     vectors = np.zeros((len(loglik), len(pairs)))
     logs.log_meet(

@@ -6,69 +6,65 @@ A block holds S sequences as stacked rows; sequence s is rows ``offsets[s]`` to
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
-from latentem.models.chain import Chain
+from latentem.engine.backends import spread
+from latentem.kernels import log_chain as logs
+from latentem.kernels import paths as kernels
+from latentem.models.chain import FLOOR, LONG, forward, store_in_logs
+from latentem.models.passes import Array, Chain, scratch, store, work_on
 
 __all__ = ["draw_paths", "filtered", "viterbi"]
-
-Array = np.ndarray
-
-
-def _forward(chain: Chain, log_density: Array) -> tuple[Array, float, int]:
-    """Filtered probabilities (m, K) of one sequence, its log-likelihood, an impossible row."""
-    k, m = log_density.shape
-    out, loglik, current = np.zeros((m, k)), 0.0, chain.startprob
-    for t in range(m):
-        predicted = current if t == 0 else current @ chain.transmat
-        reachable = predicted > 0
-        peak = log_density[reachable, t].max()
-        if peak == -np.inf:
-            return np.zeros((m, k)), -np.inf, t
-        joint = np.where(reachable, predicted * np.exp(log_density[:, t] - peak), 0.0)
-        total = joint.sum()
-        current = out[t] = joint / total
-        loglik += float(np.log(total) + peak)
-    return out, loglik, -1
 
 
 def filtered(chain: Chain, log_density: Array, offsets: Array) -> tuple[Array, Array]:
     """Log-likelihoods (S,) and the first impossible row of each sequence, -1 if none.
 
-    `log_density` is overwritten with probabilities of the states given the rows so far.
+    `log_density` is overwritten with probabilities of the states given the rows so far,
+    zeros from an impossible row on.
     """
-    logliks, impossible = [], []
-    for begin, end in pairwise(offsets):
-        rows, loglik, bad = _forward(chain, log_density[:, begin:end])
-        log_density[:, begin:end] = rows.T
-        logliks.append(loglik)
-        impossible.append(bad + begin if bad >= 0 else -1)
-    return np.array(logliks), np.array(impossible)
+    found = forward(chain, log_density, offsets, keep=True)
+    return found.loglik, found.impossible
 
 
 def viterbi(chain: Chain, log_density: Array, offsets: Array) -> tuple[Array, Array, Array]:
-    """Most probable paths (m,), their joint log densities (S,), and impossible rows (S,)."""
-    path, logliks, impossible = np.empty(log_density.shape[1], dtype=np.int64), [], []
+    """Most probable paths (m,), their joint log densities (S,), and impossible rows (S,).
+
+    `log_density` is only read. The joint is -inf where no path is possible and NaN where
+    a log density is NaN or +inf; the path means nothing then.
+    """
+    n, m = len(offsets) - 1, log_density.shape[1]
+    p = len(chain.start)
     with np.errstate(divide="ignore"):
-        start, moves = np.log(chain.startprob), np.log(chain.transmat)
-    for begin, end in pairwise(offsets):
-        best = start + log_density[:, begin]
-        back = np.zeros((end - begin, len(start)), dtype=np.int64)
-        bad = begin if best.max() == -np.inf else -1
-        for t in range(begin + 1, end):
-            joint = best[:, None] + moves
-            back[t - begin] = joint.argmax(axis=0)
-            best = joint.max(axis=0) + log_density[:, t]
-            if best.max() == -np.inf and bad < 0:
-                bad = t
-        path[end - 1] = best.argmax()
-        for t in range(end - 1, begin, -1):
-            path[t - 1] = back[t - begin, path[t]]
-        logliks.append(best.max())
-        impossible.append(bad)
-    return path, np.array(logliks), np.array(impossible)
+        start, last = np.log(chain.start), np.log(chain.last)
+        moves = np.log(chain.forward), np.log(chain.backward)
+    stored, path = scratch(m * p).reshape(m, p), np.empty(m, dtype=np.int64)
+
+    def search(part: Array, begin: Array, reverse: bool) -> tuple[Array, Array]:
+        vectors, scales = np.tile(begin, (len(part) - 1, 1)), np.empty(len(part) - 1)
+        kernels.search(log_density, part, vectors, reverse, moves[reverse], stored, scales)
+        return vectors, scales
+
+    def trace(part: Array, states: Array, reverse: bool) -> None:
+        kernels.trace(part, states, reverse, moves[not reverse], stored, path)
+
+    if n == 1 and m >= LONG:
+        halves = np.array([0, m // 2]), np.array([m // 2, m])
+        ahead, back = spread(
+            lambda side: search(halves[side], (start, last)[side], side == 1), (0, 1)
+        )
+        with np.errstate(invalid="ignore"):  # infinite densities
+            joint = ahead[0].T + moves[0] + back[0]  # over the transition in the middle
+        ends = np.unravel_index(np.argmax(joint), joint.shape)
+        spread(lambda side: trace(halves[side], ends[side][None], side == 1), (0, 1))
+        loglik = np.array([ahead[1][0] + back[1][0] + joint[ends]])
+    else:
+        vectors, loglik = search(offsets, start, False)
+        trace(offsets, vectors.argmax(axis=1), False)
+    impossible = np.full(n, -1)
+    if (loglik == -np.inf).any():
+        impossible = forward(chain, log_density, offsets, keep=False).impossible
+    return path, loglik, impossible
 
 
 def draw_paths(
@@ -76,17 +72,19 @@ def draw_paths(
 ) -> tuple[Array, Array, Array]:
     """Paths (m,) drawn from their posterior, log-likelihoods (S,), impossible rows (S,).
 
-    `uniforms` (m,) are draws from [0, 1); `log_density` is overwritten.
+    `uniforms` (m,) are draws from [0, 1); `log_density` is only read. States are -1 in
+    sequences that are impossible or have a NaN.
     """
-    logliks, impossible = filtered(chain, log_density, offsets)
-    path = np.zeros(log_density.shape[1], dtype=np.int64)
-    for begin, end in pairwise(offsets):
-        for t in range(end - 1, begin - 1, -1):
-            shares = log_density[:, t]
-            if t < end - 1:
-                shares = shares * chain.transmat[:, path[t + 1]]
-            edges = shares.cumsum()
-            path[t] = min(
-                np.searchsorted(edges, uniforms[t] * edges[-1], side="right"), len(edges) - 1
-            )
-    return path, logliks, impossible
+    n = len(offsets) - 1
+    work = work_on(chain, log_density)
+    vectors, impossible = np.tile(chain.start, (n, 1)), np.full(n, -1)
+    floor = FLOOR if chain.faint else 0.0
+    loglik, status = store(chain, work, offsets, vectors, False, floor=floor)
+    path = np.empty(log_density.shape[1], dtype=np.int64)
+    kernels.draw(work.stored, offsets, chain.backward, uniforms, status, path)
+    if status.any():
+        store_in_logs(chain, work, offsets, loglik, status, impossible)
+        with np.errstate(divide="ignore"):
+            moves = np.log(np.ascontiguousarray(chain.transmat.T))
+        logs.log_draw(work.stored, offsets, moves, uniforms, loglik, status, path)
+    return path, loglik, impossible
