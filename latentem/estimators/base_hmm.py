@@ -346,7 +346,7 @@ class BaseHMM(BaseEstimator):
         """
         if algorithm == "viterbi":
             found = self._decoded(decoding.decode, X, lengths)
-            return float(found.loglik.sum()), found.values.astype(np.int64)
+            return float(found.loglik.sum()), found.values
         if algorithm != "map":
             raise ValueError(f"algorithm must be 'viterbi' or 'map', got {algorithm!r}")
         path = np.argmax(self.predict_proba(X, lengths), axis=1)
@@ -362,7 +362,7 @@ class BaseHMM(BaseEstimator):
     def sample_states(self, X: Any, lengths: Any = None, random_state: Any = None) -> Array:
         """A path drawn from the posterior distribution of paths, (n_samples,) int64."""
         rng = generator(self.random_state if random_state is None else random_state)
-        return self._decoded(decoding.draw_states, X, lengths, rng).values.astype(np.int64)
+        return self._decoded(decoding.draw_states, X, lengths, rng).values
 
     def start_state(self) -> StreamState:
         """The state of a stream of which nothing was seen yet; see `update`."""
@@ -423,7 +423,7 @@ class BaseHMM(BaseEstimator):
         model, params, data = self._table(X, None)
         if len(data.lengths) > 1:
             raise ValueError("forecast goes on from the end of one sequence: pass one at a time")
-        last = self._decoded(decoding.filter_states, X, None).values[:, -1]
+        last = self._decoded(decoding.filter_states, X, None).values[-1]
         states = decoding.forecast_states(params.transmat, last, int(h))
         return Forecast(states, model.family, params.family)
 
@@ -435,7 +435,7 @@ class BaseHMM(BaseEstimator):
         MacDonald 2009, section 6.2). NaN where nothing was seen.
         """
         model, params, data = self._table(X, lengths)
-        filtered = self._decoded(decoding.filter_states, X, lengths).values.T
+        filtered = self._decoded(decoding.filter_states, X, lengths).values
         ahead = np.vstack([model.startprob(params), filtered[:-1] @ params.transmat])
         ahead[data.offsets[:-1]] = model.startprob(params)
         return pseudo_residuals(model.family, params.family, data.x, ahead)
@@ -535,7 +535,8 @@ class BaseHMM(BaseEstimator):
 
 
 def _shares(found: decoding.Decoded) -> Array:
-    """Probabilities (n, K); equal shares where a sequence is impossible."""
-    shares = np.ascontiguousarray(found.values.T)
-    shares[shares.sum(axis=1) == 0] = 1.0 / shares.shape[1]
+    """Probabilities (n, K); equal shares where a row is impossible or follows one."""
+    shares = found.values
+    if np.any(found.impossible >= 0):
+        shares[shares.sum(axis=1) == 0] = 1.0 / shares.shape[1]
     return shares

@@ -38,7 +38,7 @@ Kernel = Callable[[Prepared, Array, Sequences, int], tuple[Any, Array, Array]]
 class Decoded(NamedTuple):
     """What was found for each row, and the log-likelihoods of the sequences.
 
-    `values` has the rows last: paths (n,) or probabilities (K, n). `loglik` (S,) is that
+    `values` are paths (n,) or probabilities (n, K). `loglik` (S,) is that
     of each sequence, of the path itself for paths. `impossible` (S,) is the row, counted
     over all sequences, that no reachable state can have produced; -1 if there is none.
     """
@@ -51,25 +51,25 @@ class Decoded(NamedTuple):
 def smooth_states(
     model: HiddenMarkov, params: HiddenMarkovParams, data: Sequences, backend: Backend
 ) -> Decoded:
-    """Smoothed probabilities (K, n)."""
+    """Smoothed probabilities (n, K)."""
 
     def kernel(prepared: Prepared, density: Array, block: Sequences, begin: int) -> Any:
         found = smooth(prepared.chain, density, block.offsets)
-        return density, found.loglik, found.impossible
+        return density.T, found.loglik, found.impossible
 
-    return _decoded(model, params, data, backend, kernel)
+    return _decoded(model, params, data, backend, kernel, _shares(model, data))
 
 
 def filter_states(
     model: HiddenMarkov, params: HiddenMarkovParams, data: Sequences, backend: Backend
 ) -> Decoded:
-    """Filtered probabilities (K, n)."""
+    """Filtered probabilities (n, K)."""
 
     def kernel(prepared: Prepared, density: Array, block: Sequences, begin: int) -> Any:
         loglik, impossible = filtered(prepared.chain, density, block.offsets)
-        return density, loglik, impossible
+        return density.T, loglik, impossible
 
-    return _decoded(model, params, data, backend, kernel)
+    return _decoded(model, params, data, backend, kernel, _shares(model, data))
 
 
 def decode(
@@ -107,27 +107,29 @@ def _decoded(
     data: Sequences,
     backend: Backend,
     kernel: Kernel,
+    out: Array | None = None,
 ) -> Decoded:
+    """What `kernel` finds for each block, its values put into `out`, by default paths."""
+    values = np.empty(len(data), dtype=np.int64) if out is None else out
     blocks = model.blocks(data)
     begins = np.cumsum([0, *(len(block) for block in blocks)])[:-1]
     with one_blas_thread(), np.errstate(all="ignore"):
         prepared = model.prepare(params)
 
-        def one(place: tuple[Sequences, int]) -> tuple[Any, Array, Array]:
+        def one(place: tuple[Sequences, int]) -> tuple[Array, Array]:
             block, begin = place
             density, _ = model.evaluate(prepared, block)
-            return kernel(prepared, density, block, begin)
+            found, loglik, impossible = kernel(prepared, density, block, begin)
+            values[begin : begin + len(block)] = found
+            return loglik, np.where(impossible >= 0, impossible + begin, -1)
 
         parts = list(backend.map(one, list(zip(blocks, begins.tolist(), strict=True))))
-    impossible = [
-        np.where(part[2] >= 0, part[2] + begin, -1)
-        for part, begin in zip(parts, begins, strict=True)
-    ]
-    return Decoded(
-        np.concatenate([part[0] for part in parts], axis=-1),
-        np.concatenate([part[1] for part in parts]),
-        np.concatenate(impossible),
-    )
+    logliks, impossible = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Decoded(values, logliks, impossible)
+
+
+def _shares(model: HiddenMarkov, data: Sequences) -> Array:
+    return np.empty((len(data), model.n_components))
 
 
 def path_loglik(
