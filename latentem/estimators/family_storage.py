@@ -85,7 +85,7 @@ def family_out(family: Family) -> dict[str, Any]:
     return {"name": name, "own": known is not None, "settings": settings}
 
 
-def family_in(header: Any, given: Family | None) -> Family:
+def family_in(header: Any, given: Family | None, what: str = "a mixture") -> Family:
     """The family that `family_out` wrote, or `given`, which must be of its kind."""
     if not isinstance(header, Mapping):
         raise ValueError("its family is not described as latentem does")
@@ -95,21 +95,19 @@ def family_in(header: Any, given: Family | None) -> Family:
     if header.get("own") is not True:
         if given is None:
             raise ValueError(
-                f"it is a mixture of {name!r}, a family that is not latentem's own: give an "
+                f"it is {what} of {name!r}, a family that is not latentem's own: give an "
                 "instance of it, load(path, family=...)"
             )
         if type(given).__name__ != name:
-            raise ValueError(
-                f"it is a mixture of {name!r}, and family= is a {type(given).__name__}"
-            )
+            raise ValueError(f"it is {what} of {name!r}, and family= is a {type(given).__name__}")
         return given
     own = FAMILIES.get(name) if isinstance(name, str) else None
     kind = Independent if name == "Independent" else None if own is None else own.family
     if kind is None:
-        raise ValueError(f"it is a mixture of {name!r}, which this latentem does not know")
+        raise ValueError(f"it is {what} of {name!r}, which this latentem does not know")
     if given is not None:
         if type(given) is not kind:
-            raise ValueError(f"it is a mixture of {name}, and family= is {given!r}")
+            raise ValueError(f"it is {what} of {name}, and family= is {given!r}")
         return given
     if own is None:
         return Independent([_part_in(part) for part in header.get("parts", ())])
