@@ -313,8 +313,8 @@ def _lift(log_density, t, peak, previous, given, matrix, faint, ahead, total):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def store(
-    log_density, offsets, vectors, linked, reverse, matrix, faint, floor, likelihood, peaks, stored,
-    scales, status,
+    log_density, offsets, vectors, reverse, matrix, faint, floor, likelihood, peaks, stored, scales,
+    status,
 ):  # fmt: skip
     """Run each segment in one direction and leave the vector of every row.
 
@@ -326,11 +326,10 @@ def store(
     offsets : (S + 1,) int array
         Segment s is rows ``offsets[s]`` to ``offsets[s + 1]``, never empty.
     vectors : (S, P) array; overwritten
-        What each segment begins with: the prediction for its first row, or, where
-        `linked`, the vector of the row before. Left: the vector of the last row
+        Prediction for the first row of each segment. Left: the vector of the last row
         visited, of sum 1. P is K padded to a multiple of 4; the padding is zero.
-    linked, reverse : bool
-        `reverse` visits the last row first.
+    reverse : bool
+        Visit the last row first.
     matrix : (P, P) array, C order
         Transition matrix, transposed for `reverse`, zero in the padding.
     faint : float
@@ -349,41 +348,40 @@ def store(
     status : (S,) int array; overwritten where a segment fails
         Segments with a status other than 0 are passed over.
     """
-    n_padded = matrix.shape[0]
+    n_padded, step = matrix.shape[0], -1 if reverse else 1
     for s in range(offsets.size - 1):
         if status[s] != 0:
             continue
         begin, end = offsets[s], offsets[s + 1]
-        previous, given = vectors[s], not linked
-        scale, total = 0.0, 1.0
+        scale, total, t = 0.0, 1.0, end if reverse else begin - 1
         for r in range(end - begin):
-            t = end - 1 - r if reverse else begin + r
-            ahead = stored[t]
-            if given:
+            t += step
+            if r == 0:
                 total = 0.0
                 for j in range(n_padded):
-                    ahead[j] = previous[j] * likelihood[t, j] + faint
-                    total += ahead[j]
+                    stored[t, j] = vectors[s, j] * likelihood[t, j] + faint
+                    total += stored[t, j]
             else:
-                total = _advance(matrix, previous, likelihood[t], faint, ahead)
+                total = _advance(matrix, stored[t - step], likelihood[t], faint, stored[t])
             if not total >= SMALL:
+                for j in range(n_padded if r > 0 else 0):
+                    vectors[s, j] = stored[t - step, j]
                 total, offset = _lift(
-                    log_density, t, peaks[t], previous, given, matrix, faint, ahead, total
+                    log_density, t, peaks[t], vectors[s], r == 0, matrix, faint, stored[t], total
                 )
                 scale += offset
             if floor > 0.0:
                 for j in range(log_density.shape[0]):
-                    if ahead[j] < floor:
+                    if stored[t, j] < floor:
                         total = -1.0
             if total < 0.0:
                 break
             scale += peaks[t]
-            previous, given = ahead, False
         if not total > 0.0:
             status[s] = FAILED
             continue
         for j in range(n_padded):
-            vectors[s, j] = previous[j] / total
+            vectors[s, j] = stored[t, j] / total
         scales[s] = scale + math.log(total)
 
 
@@ -396,9 +394,11 @@ def meet(
 
     Parameters
     ----------
-    log_density, offsets, vectors, linked, reverse, matrix, faint, likelihood, peaks, scales, status
-        As in `store`; `linked` also counts the transition from the row before. `scales`
-        holds what `store` found for whole sequences where `start` is given.
+    log_density, offsets, vectors, reverse, matrix, faint, likelihood, peaks, scales, status
+        As in `store`. `scales` holds what `store` found for whole sequences where `start`
+        is given.
+    linked : bool
+        `vectors` are those of the rows before, and transitions from them are counted.
     weights : (S,) array
     stored : (m, P) array; overwritten
         Vectors of the other direction; left: posteriors times the weight, zeros where

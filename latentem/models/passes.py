@@ -143,11 +143,16 @@ def store(
     chain: Chain, work: Work, offsets: Array, vectors: Array, reverse: bool,
     linked: bool = False, floor: float = 0.0,
 ) -> tuple[Array, Array]:  # fmt: skip
-    """Log scales and status of each segment; see the kernel."""
+    """Log scales and status of each segment; see the kernel.
+
+    `vectors` are predictions for first rows or, where `linked`, vectors of the rows before.
+    """
     scales, status = np.zeros(len(vectors)), np.zeros(len(vectors), dtype=np.int64)
     matrix, faint = (chain.backward, chain.faint) if reverse else (chain.forward, 0.0)
+    if linked:
+        vectors[:] = vectors @ matrix
     scaled.store(
-        work.log_density, offsets, vectors, linked, reverse, matrix, faint, floor,
+        work.log_density, offsets, vectors, reverse, matrix, faint, floor,
         work.likelihood, work.peaks, work.stored, scales, status,
     )  # fmt: skip
     return scales, status
