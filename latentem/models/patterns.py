@@ -1,0 +1,227 @@
+"""Rows with missing cells, sorted by which cells are missing.
+
+Rows that miss the same cells share every matrix of an E-step, so they lie together.
+A pattern with more rows than there are columns is kept as weight, mean and scatter of
+what is seen, which is all that a normal distribution asks of it: the complete rows are
+summed once for all iterations. The other patterns keep their rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from latentem.kernels.patterns import factor_scatters, group_moments
+
+__all__ = ["PatternBlock", "Patterns", "pattern_blocks", "patterns_of"]
+
+Array = np.ndarray
+#: Multiplications worth a block of their own.
+BLOCK_COST = 4e5
+MOST_BLOCKS = 64
+
+
+class Patterns(NamedTuple):
+    """The patterns of missing cells of a table, and where their rows are.
+
+    Parameters
+    ----------
+    order : (n,) int array
+        Rows sorted by pattern; within one in the order they came.
+    first : (P + 1,) int array
+        Place in `order` at which each pattern begins, and n.
+    missing : (P, d) bool array
+    """
+
+    order: Array
+    first: Array
+    missing: Array
+
+    @property
+    def counts(self) -> Array:
+        """Rows of each pattern, (P,)."""
+        return np.diff(self.first)
+
+    def of_rows(self) -> Array:
+        """Pattern of each row, in the order the rows came, (n,)."""
+        out = np.empty(len(self.order), dtype=np.intp)
+        out[self.order] = np.repeat(np.arange(len(self.missing)), self.counts)
+        return out
+
+
+def patterns_of(missing: Array) -> Patterns:
+    """Group the rows of a mask (n, d) by what they miss; for any number of columns.
+
+    The key of a row is its mask as bits, so that different patterns are never mixed up.
+    """
+    n = len(missing)
+    packed = np.packbits(missing, axis=1)
+    width = -(-packed.shape[1] // 8) * 8
+    keys = np.zeros((n, width), dtype=np.uint8)
+    keys[:, : packed.shape[1]] = packed
+    words = keys.view(np.uint64)
+    order = np.lexsort(words.T) if words.shape[1] > 1 else np.argsort(words[:, 0], kind="stable")
+    sorted_words = words[order]
+    new = np.ones(n, dtype=bool)
+    new[1:] = (sorted_words[1:] != sorted_words[:-1]).any(axis=1)
+    first = np.append(np.flatnonzero(new), n)
+    return Patterns(order, first, missing[order[first[:-1]]])
+
+
+@dataclass(frozen=True)
+class PatternBlock:
+    """Some patterns with their rows, in the units of a model.
+
+    Parameters
+    ----------
+    rows : (r, d) array
+        Rows of patterns with few of them, sorted by pattern, 0 in missing cells.
+    centred : (r,) bool array
+        Rows that are deviations from a mean, not rows of the data: see `spelled_out`.
+    roots : (r + G,) array
+        Square roots of the weights of the rows, then of the groups.
+    weights : (P,) array
+        Weight of each pattern that keeps its rows.
+    first : (P + 1,) int array
+        Row at which each of these begins.
+    missing : (P, d) bool array
+    group_weights : (G,) array
+        Weight of each pattern that is kept as moments.
+    group_means : (G, d) array
+    group_scatters : (G, d, d) array
+        About the means, 0 in missing columns.
+    group_factors : (G, d, d) array
+        Deviations whose products sum to the scatters.
+    group_missing : (G, d) bool array
+    together : (d, d) array
+        Weight of the rows in which two columns are both seen.
+    """
+
+    rows: Array
+    centred: Array
+    roots: Array
+    weights: Array
+    first: Array
+    missing: Array
+    group_weights: Array
+    group_means: Array
+    group_scatters: Array
+    group_factors: Array
+    group_missing: Array
+    together: Array
+
+    @property
+    def weight(self) -> float:
+        """Sum of the weights of all rows."""
+        return float(self.weights.sum() + self.group_weights.sum())
+
+    @property
+    def shares(self) -> Array:
+        """Roots of the weights with which rows and groups count in a mean, (r + G,)."""
+        n_rows = len(self.rows)
+        return np.concatenate([self.roots[:n_rows] * ~self.centred, self.roots[n_rows:]])
+
+    @property
+    def spelled_out(self) -> PatternBlock:
+        """The block with each group as its mean and d deviations that make up its scatter.
+
+        For arithmetic that must not form products of rows with the precision.
+        """
+        n_groups, d = self.group_means.shape
+        if not n_groups:
+            return self
+        points = np.concatenate([self.group_means[:, None], self.group_factors], axis=1)
+        centred = np.tile(np.arange(d + 1) > 0, n_groups)
+        roots = np.ones((n_groups, d + 1))
+        roots[:, 0] = self.roots[len(self.rows) :]
+        return replace(
+            self,
+            rows=np.concatenate([self.rows, points.reshape(-1, d)]),
+            centred=np.concatenate([self.centred, centred]),
+            roots=np.concatenate([self.roots[: len(self.rows)], roots.ravel()]),
+            weights=np.concatenate([self.weights, self.group_weights]),
+            first=np.concatenate(
+                [self.first, len(self.rows) + (d + 1) * np.arange(1, n_groups + 1)]
+            ),
+            missing=np.concatenate([self.missing, self.group_missing]),
+            group_weights=np.empty(0),
+            group_means=np.empty((0, d)),
+            group_scatters=np.empty((0, d, d)),
+            group_factors=np.empty((0, d, d)),
+            group_missing=np.empty((0, d), dtype=bool),
+        )
+
+
+def pattern_blocks(
+    x: Array, missing: Array, weights: Array, size: int | None = None
+) -> list[PatternBlock]:
+    """The rows of a table as blocks of whole patterns, of about equal work.
+
+    Parameters
+    ----------
+    x : (n, d) array
+        Anything in missing cells. Every row has a cell that is seen.
+    missing : (n, d) bool array
+    weights : (n,) array, all positive
+    size : int, optional
+        Rows of a block, about; a pattern is never cut. By default as the work asks.
+    """
+    n, d = x.shape
+    order, first, missing = patterns_of(missing)
+    counts = np.diff(first)
+    n_missing = missing.sum(axis=1)
+    grouped = counts > d
+    kept_rows = np.where(grouped, 0, counts)
+    cost = 4.0 * d + np.minimum(n_missing, d - n_missing).astype(float) ** 3
+    cost += np.where(grouped, d * d * (1.0 + n_missing), kept_rows * d * (n_missing + d / 4))
+    if size is None:
+        wanted = min(int(cost.sum() / BLOCK_COST), MOST_BLOCKS)
+    else:
+        cost, wanted = counts.astype(float), -(-n // max(int(size), 1))
+    wanted = wanted + wanted % 2 if wanted > 1 else 1
+    done = np.cumsum(cost)
+    cuts = np.searchsorted(done, done[-1] * np.arange(1, wanted) / wanted)
+    edges = np.unique(np.concatenate([[0], cuts, [len(counts)]]))
+    blocks = []
+    for begin, end in pairwise(edges):
+        here = order[first[begin] : first[end]]
+        rows = np.where(np.repeat(missing[begin:end], counts[begin:end], axis=0), 0.0, x[here])
+        blocks.append(
+            _block(rows, weights[here], counts[begin:end], missing[begin:end], grouped[begin:end])
+        )
+    return blocks
+
+
+def _block(
+    rows: Array, weights: Array, counts: Array, missing: Array, grouped: Array
+) -> PatternBlock:
+    d = rows.shape[1]
+    of_group = np.repeat(grouped, counts)
+    n_groups = int(grouped.sum())
+    total, means = np.empty(n_groups), np.empty((n_groups, d))
+    scatters, factors = np.empty((n_groups, d, d)), np.empty((n_groups, d, d))
+    begins = np.concatenate([[0], np.cumsum(counts[grouped])])
+    group_moments(rows[of_group], weights[of_group], begins, total, means, scatters)
+    factor_scatters(scatters, factors)
+    rows, weights = rows[~of_group], weights[~of_group]
+    first = np.concatenate([[0], np.cumsum(counts[~grouped])])
+    of_pattern = np.add.reduceat(weights, first[:-1]) if len(first) > 1 else np.empty(0)
+    seen = ~np.concatenate([missing[~grouped], missing[grouped]])
+    seen_weights = np.concatenate([of_pattern, total])
+    return PatternBlock(
+        rows=rows,
+        centred=np.zeros(len(rows), dtype=bool),
+        roots=np.sqrt(np.concatenate([weights, total])),
+        weights=of_pattern,
+        first=first,
+        missing=missing[~grouped],
+        group_weights=total,
+        group_means=means,
+        group_scatters=scatters,
+        group_factors=factors,
+        group_missing=missing[grouped],
+        together=(seen * seen_weights[:, None]).T @ seen.astype(float),
+    )
