@@ -25,9 +25,8 @@ from numba import njit
 
 __all__ = ["complete_groups", "complete_rows", "condition_rows", "mean_information"]
 
-compiled = njit(
-    cache=True, nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy"
-)  # sums in any order, for SIMD
+# Sums in any order, for SIMD.
+compiled = njit(cache=True, nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy")
 #: Share of missing cells above which the block that is seen is cheaper to factor.
 MOSTLY_MISSING = 0.6
 
@@ -212,11 +211,6 @@ def _solve_exactly(missing, whitener, logdet, places, factor, basis, inside, lin
         The inverse L of R', so that ``L' L`` is the conditional covariance.
     basis : (d, d) array; overwritten
         Row i holds the i-th of m orthonormal vectors that span the missing columns.
-
-    Returns
-    -------
-    m : int
-    seen : float
     """
     d = missing.size
     m = _sort_places(missing, places)
@@ -348,9 +342,6 @@ def complete_groups(
 ):  # fmt: skip
     """As `complete_rows` for patterns that are held as moments of what is seen.
 
-    The regression on what is seen is linear, so mean and scatter of the rows of a
-    pattern are all it needs.
-
     Parameters
     ----------
     means : (G, d) array
@@ -364,16 +355,12 @@ def complete_groups(
         Deviations of the means, completed, times the roots of the weights.
     products : (d, d) array
         The completed scatters are added to it.
-
-    Returns
-    -------
-    float
-        As in `complete_rows`.
     """
     d = mean.size
     places = np.empty(d, np.int64)
     factor, slopes, inside = np.empty((d, d)), np.empty((d, d)), np.empty((d, d))
-    cross, line = np.empty((d, d)), np.empty(d)
+    cross, whole = np.empty((d, d)), np.empty((d, d))
+    line, y = np.empty(d), np.empty(d)
     total = 0.0
     for g in range(missing.shape[0]):
         absent, scatter = missing[g], scatters[g]
@@ -381,36 +368,27 @@ def complete_groups(
             absent, covariance, precision, logdet, places, factor, slopes, inside, line
         )
         total += weights[g] * seen
-        y, x, root = filled[g], means[g], np.sqrt(weights[g])
+        z, x, root = filled[g], means[g], np.sqrt(weights[g])
         for j in range(d):
-            y[j] = 0.0 if absent[j] else (x[j] - mean[j]) * root
-        _complete(y, m, few, places, precision, slopes, inside, line)
+            z[j] = 0.0 if absent[j] else (x[j] - mean[j]) * root
+        _complete(z, m, few, places, precision, slopes, inside, line)
         for i in range(d):
             for j in range(d):
                 products[i, j] += scatter[i, j]
-        if few:  # slopes = -inside K_mo, over all columns; 0 where missing
+        for k in range(m, d):  # the slopes on a column seen complete its unit vector
+            y[:] = 0.0
+            y[places[k]] = 1.0
+            _complete(y, m, few, places, precision, slopes, inside, line)
             for i in range(m):
-                for j in range(d):
-                    slopes[i, j] = 0.0
-                for k in range(m):
-                    row, weight = precision[places[k]], inside[i, k]
-                    for j in range(d):
-                        slopes[i, j] -= weight * row[j]
-                for k in range(m):
-                    slopes[i, places[k]] = 0.0
-        else:
-            for i in range(m):
-                for j in range(d):
-                    line[j] = 0.0
-                for j in range(d - m):
-                    line[places[m + j]] = slopes[i, j]
-                for j in range(d):
-                    slopes[i, j] = line[j]
-        for i in range(m):  # cross = slopes scatter
+                whole[i, places[k]] = y[places[i]]
+        for i in range(m):
+            for k in range(m):
+                whole[i, places[k]] = 0.0
+        for i in range(m):  # cross = whole scatter
             for j in range(d):
                 cross[i, j] = 0.0
             for k in range(d):
-                row, weight = scatter[k], slopes[i, k]
+                row, weight = scatter[k], whole[i, k]
                 for j in range(d):
                     cross[i, j] += weight * row[j]
             a = places[i]
@@ -420,7 +398,7 @@ def complete_groups(
             for j in range(i + 1):
                 value = 0.0
                 for k in range(d):
-                    value += cross[i, k] * slopes[j, k]
+                    value += cross[i, k] * whole[j, k]
                 b = places[j]
                 products[a, b] += value
                 if a != b:
