@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Iterable, Sequence
 from html import escape
+from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -126,6 +127,7 @@ def select(
     X: Any,
     *,
     criterion: str = "bic",
+    lengths: Any = None,
     sample_weight: Any = None,
     progress: bool = False,
     **grid: Iterable[Any],
@@ -137,9 +139,13 @@ def select(
     estimator : estimator
         A template such as ``GaussianMixture()``; it is cloned, not changed.
     X : array-like (n_samples, n_features)
+        For a hidden Markov model a list of sequences too.
     criterion : {"bic", "aic", "icl"}
-        Smaller is better.
+        Smaller is better. Hidden Markov models have no ICL.
+    lengths : (n_sequences,) array-like of int, optional
+        Rows of each sequence, for estimators of sequences.
     sample_weight : (n_samples,) array-like, optional
+        One weight for each row; of a hidden Markov model for each sequence.
     progress : bool
         Show a tqdm bar over the candidates.
     **grid
@@ -177,22 +183,29 @@ def select(
         raise TypeError(
             f"estimator must be an estimator such as GaussianMixture(), got {estimator!r}"
         )
+    kind = type(estimator).__name__
+    if not hasattr(estimator, criterion):
+        others = [f"{name!r}" for name in CRITERIA if hasattr(estimator, name)]
+        raise ValueError(
+            f"{kind} has no {criterion}: take one of {', '.join(others) or 'another estimator'}"
+        )
+    if lengths is not None and "lengths" not in signature(estimator.fit).parameters:
+        raise ValueError(f"{kind} is no model of sequences: leave lengths out")
+    # What belongs to X, for the fit and the criterion alike.
+    more = {"sample_weight": sample_weight} | ({} if lengths is None else {"lengths": lengths})
     names, values = list(grid), [_listed(name, tried) for name, tried in grid.items()]
     known = estimator.get_params()
     for name in names:
         if name not in known:
-            raise ValueError(
-                f"{type(estimator).__name__} has no parameter {name!r}; it has "
-                f"{', '.join(sorted(known))}"
-            )
+            raise ValueError(f"{kind} has no parameter {name!r}; it has {', '.join(sorted(known))}")
     combinations = [dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*values)]
     table, candidates = [], []
     for params in _bar(combinations, progress):
-        row, fitted = _candidate(estimator, params, X, sample_weight, criterion)
+        row, fitted = _candidate(estimator, params, X, more, criterion)
         table.append(row)
         candidates.append(fitted)
     if all(isinstance(row.error, str) for row in table):
-        _raise_if_data(estimator, combinations[0], X, sample_weight)
+        _raise_if_data(estimator, combinations[0], X, more)
     return Selection(table, candidates, criterion)
 
 
@@ -212,22 +225,23 @@ def _bar(combinations: list[dict[str, Any]], progress: bool) -> Iterable[dict[st
 
 
 def _candidate(
-    estimator: Any, params: dict[str, Any], X: Any, sample_weight: Any, criterion: str
+    estimator: Any, params: dict[str, Any], X: Any, more: dict[str, Any], criterion: str
 ) -> tuple[Candidate, Any]:
     """Fit one combination; a failure becomes a row of the table."""
     fitted = clone(estimator).set_params(**params)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # told in the table instead
-            fitted.fit(X, sample_weight=sample_weight)
-            value = _value(fitted, criterion, X, sample_weight)
+            fitted.fit(X, **more)
+            value = _value(fitted, criterion, X, more)
     except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         failed = Candidate(params, math.nan, math.nan, 0, False, (), 0, str(error))
         return failed, None
     result, count = fitted.result_, fitted.n_parameters()
     remarks: tuple[str, ...] = ()
     if count >= result.weight:
-        remarks = (f"{count} free parameters for {result.weight:g} rows",)
+        rows = f"{result.weight:g} row{'' if result.weight == 1 else 's'}"
+        remarks = (f"{count} free parameter{'' if count == 1 else 's'} for {rows}",)
     row = Candidate(
         params=params,
         value=value,
@@ -240,20 +254,20 @@ def _candidate(
     return row, fitted
 
 
-def _value(fitted: Any, criterion: str, X: Any, sample_weight: Any) -> float:
+def _value(fitted: Any, criterion: str, X: Any, more: dict[str, Any]) -> float:
     """The criterion of a fit to these very data; AIC and BIC without another pass over them."""
     if criterion == "icl":
-        return float(fitted.icl(X, sample_weight=sample_weight))
+        return float(fitted.icl(X, **more))
     result, count = fitted.result_, fitted.n_parameters()
     price = 2.0 if criterion == "aic" else math.log(result.weight)
     return float(-2 * result.loglik + count * price)
 
 
-def _raise_if_data(estimator: Any, params: dict[str, Any], X: Any, sample_weight: Any) -> None:
+def _raise_if_data(estimator: Any, params: dict[str, Any], X: Any, more: dict[str, Any]) -> None:
     """Every candidate failed: if it is the data, say so as a plain fit would."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        clone(estimator).set_params(**params).fit(X, sample_weight=sample_weight)
+        clone(estimator).set_params(**params).fit(X, **more)
 
 
 def _label(params: dict[str, Any]) -> str:

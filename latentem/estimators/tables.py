@@ -7,16 +7,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from latentem.engine.family import Family
 from latentem.engine.trees import leaves
+from latentem.estimators.base_hmm import BaseHMM
 from latentem.estimators.mixture import BaseMixture
+from latentem.families.categorical import Categorical
 from latentem.families.gaussian import Gaussian
+from latentem.families.mixture_family import MixtureFamily
 
 __all__ = [
     "ComponentTable",
+    "columns_of_family",
     "component_table",
     "ending",
+    "feature_names",
+    "in_blocks",
     "in_digits",
+    "kind_of",
     "summary",
+    "text_columns",
     "text_components",
     "text_table",
     "to_frame",
@@ -24,6 +33,8 @@ __all__ = [
 
 Array = np.ndarray
 Columns = list[list[str]]
+#: Most categories of a column whose probabilities are shown one by one.
+CATEGORIES = 12
 
 
 class ComponentTable(NamedTuple):
@@ -40,21 +51,41 @@ def component_table(estimator: BaseMixture) -> ComponentTable:
     standard deviation here: with their mean it is known.
     """
     model, params = estimator._ready()
-    names = feature_names(estimator)
-    k, d = len(params.weights), len(names)
+    weights = np.asarray(params.weights)
+    columns, values = columns_of_family(
+        model.family, params.family, len(weights), feature_names(estimator)
+    )
+    return ComponentTable([("weight", ""), *columns], np.column_stack([weights, *values]))
+
+
+def columns_of_family(
+    family: Family, params: Any, k: int, names: Sequence[str]
+) -> tuple[list[tuple[str, str]], list[Array]]:
+    """Columns of a table of k components, and their values, for the parameters of a family.
+
+    Few categories are shown by their probabilities, other families by means and
+    standard deviations, or by their own parameters where they have no moments.
+    """
+    d = len(names)
+    if isinstance(family, Categorical):
+        found = family.by_column(params.emissionprob)
+        if max(probs.shape[1] for probs in found) <= CATEGORIES:
+            labels = [(f"p({c})", names[j]) for j in range(d) for c in range(found[j].shape[1])]
+            return labels, list(np.hstack(found).T)
     parts: list[tuple[str, Array]] = []
-    whole = model.family.discrete_columns(d)
-    try:
-        means, variances = model.family.moments(params.family)
-        parts = [("mean", means), ("sd", np.sqrt(variances))]
-    except NotImplementedError:
-        for name, leaf in leaves(params.family):
+    whole = family.discrete_columns(d)
+    moments = _moments(family, params)
+    if moments is not None:
+        parts = [("mean", moments[0]), ("sd", np.sqrt(moments[1]))]
+    else:
+        for name, leaf in leaves(params):
             leaf = np.asarray(leaf, dtype=float)
             if leaf.shape == (k,):
                 parts.append((name, leaf[:, None]))
             elif leaf.shape == (k, d):
                 parts.append((name, leaf))
-    columns, values = [("weight", "")], [np.asarray(params.weights)]
+    columns: list[tuple[str, str]] = []
+    values: list[Array] = []
     for j in range(d):  # what belongs to a feature stands together
         for quantity, block in parts:
             if block.shape[1] == d and not (quantity == "sd" and whole[j]):
@@ -64,23 +95,47 @@ def component_table(estimator: BaseMixture) -> ComponentTable:
         if block.shape[1] != d:
             columns.append((quantity, ""))
             values.append(block[:, 0])
-    return ComponentTable(columns, np.column_stack(values))
+    return columns, values
 
 
-def feature_names(estimator: BaseMixture) -> list[str]:
+def _moments(family: Family, params: Any) -> tuple[Array, Array] | None:
+    """Means and variances (K, d) of the components; None where they are not known."""
+    try:
+        return family.moments(params)
+    except NotImplementedError:
+        if not isinstance(family, MixtureFamily):
+            return None
+    inner = _moments(family.family, params.family)
+    if inner is None:
+        return None
+    weights = np.asarray(params.weights)
+    means, variances = (part.reshape(*weights.shape, -1) for part in inner)
+    mean = np.einsum("km,kmd->kd", weights, means)
+    apart = variances + (means - mean[:, None]) ** 2
+    return mean, np.einsum("km,kmd->kd", weights, apart)
+
+
+def feature_names(estimator: BaseMixture | BaseHMM) -> list[str]:
     """Names of the columns, x0, x1, ... where there are none."""
     names = getattr(estimator, "feature_names_in_", None)
     if names is not None:
         return [str(name) for name in names]
-    _, params = estimator._ready()
-    return [f"x{j}" for j in range(np.shape(params.family[0])[1])]
+    width = getattr(estimator, "n_features_in_", None)
+    if width is None:
+        model, params = estimator._ready()
+        moments = _moments(model.family, params.family)
+        # A user's parameters of shape (K,), without data, tell of one column at least.
+        width = 1 if moments is None else np.shape(moments[0])[1]
+    return [f"x{j}" for j in range(width)]
 
 
-def to_frame(estimator: BaseMixture) -> Any:
+def to_frame(estimator: BaseMixture | BaseHMM) -> Any:
     """The components as a pandas DataFrame, one row each (needs pandas).
 
-    Columns are "weight" and, for each feature, "mean NAME" and "sd NAME"; families
-    without such moments have their own parameters there.
+    Columns are "weight" and, for each feature, "mean NAME" and "sd NAME"; few
+    categories have their probabilities there, and families without moments their own
+    parameters. For a hidden Markov model "share" (of the stationary distribution) and
+    "duration" (mean number of rows of a stay) are in place of "weight".
 
     Examples
     --------
@@ -97,13 +152,18 @@ def to_frame(estimator: BaseMixture) -> Any:
         import pandas
     except ImportError:
         raise ImportError("to_frame needs pandas: pip install 'latentem[pandas]'") from None
-    table = component_table(estimator)
-    index = pandas.RangeIndex(len(table.values), name="component")
+    if isinstance(estimator, BaseHMM):
+        from latentem.estimators.chain_tables import state_table
+
+        table, name = state_table(estimator), "state"
+    else:
+        table, name = component_table(estimator), "component"
+    index = pandas.RangeIndex(len(table.values), name=name)
     columns = [" ".join(part for part in pair if part) for pair in table.columns]
     return pandas.DataFrame(table.values, columns=columns, index=index)
 
 
-def summary(estimator: BaseMixture) -> str:
+def summary(estimator: BaseMixture | BaseHMM) -> str:
     """The model in words and a table of its components, for printing.
 
     Examples
@@ -121,22 +181,28 @@ def summary(estimator: BaseMixture) -> str:
             1  0.4000  9.00  2.00
     made from parameters, without a fit
     """
+    if isinstance(estimator, BaseHMM):
+        from latentem.estimators.chain_tables import summary_of_chain
+
+        return summary_of_chain(estimator)
     model, params = estimator._ready()
     k, d = len(params.weights), len(feature_names(estimator))
-    kind = {"tied": "one covariance for all", "full": "full covariances"}
-    if isinstance(model.family, Gaussian):
-        c = model.family.covariance_type
-        what = kind.get(c, f"{c} covariances")
-    else:
-        what = f"family {model.family!r}"
     head = (
-        f"{type(estimator).__name__}: {k} component{'s' * (k > 1)}, {what}, "
+        f"{type(estimator).__name__}: {k} component{'s' * (k > 1)}, {kind_of(model.family)}, "
         f"{d} feature{'s' * (d > 1)}"
     )
     return "\n".join([head, text_components(estimator), ending(estimator)])
 
 
-def ending(estimator: BaseMixture) -> str:
+def kind_of(family: Family) -> str:
+    """The family in words."""
+    if not isinstance(family, Gaussian):
+        return f"family {family!r}"
+    kind = {"tied": "one covariance for all", "full": "full covariances"}
+    return kind.get(family.covariance_type, f"{family.covariance_type} covariances")
+
+
+def ending(estimator: BaseMixture | BaseHMM) -> str:
     """How the fit ended, in words; a line each for what is wrong with it."""
     result = getattr(estimator, "result_", None)
     if result is None and not hasattr(estimator, "reason_"):
@@ -155,21 +221,37 @@ def ending(estimator: BaseMixture) -> str:
 def text_components(estimator: BaseMixture, width: int = 80) -> str:
     """The table of components as lines of at most `width`; features that do not fit go below."""
     columns, values = component_table(estimator)
+    first = [
+        ["", "component", *map(str, range(len(values)))],
+        ["", "weight", *(f"{weight:.4f}" for weight in values[:, 0])],
+    ]
+    return text_columns(first, columns[1:], values[:, 1:], width)
+
+
+def text_columns(
+    first: Columns, columns: Sequence[tuple[str, str]], values: Array, width: int
+) -> str:
+    """A table with two lines of header: the `first` columns, and those of the features."""
     spreads = {
         feature: v for (what, feature), v in zip(columns, values.T, strict=True) if what == "sd"
     }
-    fixed = [["", "component", *map(str, range(len(values)))]]
     units: list[list[list[str]]] = []
     for (quantity, feature), column in zip(columns, values.T, strict=True):
-        if quantity == "weight":
-            fixed.append(["", quantity, *(f"{weight:.4f}" for weight in column)])
-            continue
-        texts = in_digits(column, spreads.get(feature))
-        if units and feature and units[-1][0][0] == feature:
-            units[-1].append(["", quantity, *texts])  # the name heads all that belongs to it
+        if quantity.startswith("p("):
+            texts = [f"{value:.4f}" for value in column]
+        else:
+            texts = in_digits(column, spreads.get(feature))
+        # The name heads all that belongs to it; many categories may go on below.
+        if units and feature and units[-1][0][0] == feature and len(units[-1]) < CATEGORIES // 2:
+            units[-1].append(["", quantity, *texts])
         else:
             units.append([[feature, quantity, *texts]])
-    return "\n\n".join(text_table(block) for block in _blocks(fixed, units, width))
+    return in_blocks(first, units, width)
+
+
+def in_blocks(first: Columns, units: Sequence[Columns], width: int) -> str:
+    """Columns as text; those that do not fit into `width` go below, after the `first` again."""
+    return "\n\n".join(text_table(block) for block in _blocks(first, units, width))
 
 
 def _blocks(fixed: Columns, units: Sequence[Columns], width: int) -> list[Columns]:
