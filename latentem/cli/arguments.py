@@ -7,12 +7,34 @@ import codecs
 import math
 import re
 from collections.abc import Callable
+from typing import Any
 
-__all__ = ["choices", "counts", "delimiter", "encoding", "positive", "whole"]
+__all__ = ["add_format", "choices", "counts", "delimiter", "encoding", "positive", "whole"]
 
 #: More candidates than this are a mistake, not a question.
 MOST = 1000
 DELIMITERS = {"tab": "\t", r"\t": "\t", "space": r"\s+", " ": r"\s+", "comma": ","}
+
+
+def add_format(group: Any) -> None:
+    """The options of how a file is written."""
+    add = group.add_argument
+    add(
+        "--na",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="what else means missing, besides empty, NA and NaN: --na=-99,none",
+    )
+    add(
+        "--delimiter",
+        type=delimiter,
+        metavar="CHARACTER",
+        help="between cells; also tab or space (default: found out)",
+    )
+    add("--decimal", choices=(".", ","), default=".", help="decimal mark (default a point)")
+    add("--encoding", type=encoding, help="of the text (default UTF-8)")
+    add("--no-header", action="store_true", help="the first line is data, not names")
 
 
 def counts(text: str) -> list[int]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-__all__ = ["BadInput", "listed", "named", "plural", "say", "writable"]
+__all__ = ["BadInput", "listed", "named", "plural", "say", "watched", "wrapped", "writable"]
 
 
 class BadInput(Exception):
@@ -48,3 +49,21 @@ def writable(path: str, suffixes: Sequence[str] = ()) -> Path:
     if suffixes and target.suffix.lower().lstrip(".") not in suffixes:
         raise BadInput(f"{path!r} must end in one of .{', .'.join(suffixes)}")
     return target
+
+
+def watched() -> bool:
+    """Whether someone is watching, and tqdm is there."""
+    if not sys.stderr.isatty():
+        return False
+    try:
+        import tqdm  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """Lines of at most 80 characters."""
+    return textwrap.fill(
+        text, 80, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from latentem.cli.arguments import choices, counts, delimiter, encoding, positive, whole
-from latentem.cli.messages import BadInput, say, writable
+from latentem.cli.arguments import add_format, choices, counts, positive, whole
+from latentem.cli.messages import BadInput, say, watched, writable
 
 __all__ = ["DESCRIPTION", "EPILOG", "HELP", "NAME", "USAGE", "add_arguments", "run"]
 
@@ -97,22 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="columns to use (default all that hold numbers)",
     )
     add("--weights", metavar="COLUMN", help="column with the weight of each row")
-    add(
-        "--na",
-        action="append",
-        default=[],
-        metavar="TEXT",
-        help="what else means missing, besides empty, NA and NaN: --na=-99,none",
-    )
-    add(
-        "--delimiter",
-        type=delimiter,
-        metavar="CHARACTER",
-        help="between cells; also tab or space (default: found out)",
-    )
-    add("--decimal", choices=(".", ","), default=".", help="decimal mark (default a point)")
-    add("--encoding", type=encoding, help="of the text (default UTF-8)")
-    add("--no-header", action="store_true", help="the first line is data, not names")
+    add_format(data)
     out = parser.add_argument_group("what to write")
     add = out.add_argument
     add("--out", metavar="model.npz", help="the model, for latentem.load")
@@ -165,8 +149,7 @@ def _files(args: argparse.Namespace) -> dict[str, Any]:
 def _table(args: argparse.Namespace) -> Any:
     from latentem.cli.tables import Format, numbers, read_frame
 
-    missing = tuple(part.strip() for text in args.na for part in text.split(","))
-    form = Format(args.delimiter, args.decimal, args.encoding, not args.no_header, missing)
+    form = Format.of(args)
     return numbers(read_frame(args.data, form), args.data, args.columns, args.weights)
 
 
@@ -182,23 +165,12 @@ def _selection(args: argparse.Namespace, table: Any, covariances: list[str]) -> 
             table.X,
             criterion=args.criterion,
             sample_weight=table.weights,
-            progress=_progress(),
+            progress=watched(),
             n_components=args.components,
             covariance_type=covariances,
         )
     except (ValueError, CollapsedError) as error:
         raise BadInput(f"no mixture can be fitted to {args.data!r}: {error}") from None
-
-
-def _progress() -> bool:
-    """Whether someone is watching, and tqdm is there."""
-    if not sys.stderr.isatty():
-        return False
-    try:
-        import tqdm  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 def _write(files: dict[str, Any], selection: Any, table: Any) -> None:

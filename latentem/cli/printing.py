@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import Any
 
 import latentem
 from latentem.cli import words
-from latentem.cli.messages import listed, named, plural
+from latentem.cli.messages import listed, named, plural, wrapped
 from latentem.cli.tables import Table
 from latentem.engine.selection import Selection
 from latentem.estimators.tables import text_components
@@ -25,19 +24,19 @@ def as_text(table: Table, selection: Selection, files: dict[str, Path]) -> str:
     if table.weights is not None:
         weighed = f", weights from {table.weights_name!r} with the sum {table.weights.sum():g}"
     parts = [
-        _wrapped(
+        wrapped(
             f"{table.file}: {plural(len(table.X), 'row')}, "
             f"{plural(len(table.names), 'column')} ({listed(map(named, table.names))}){weighed}"
         ),
         f"{selection.criterion.upper()} of each candidate, smaller is better\n"
         + words.grid(selection)
         + "\n"
-        + "\n".join(_wrapped(line, "  ") for line in words.legend(selection)),
-        _wrapped(f"Chosen: {words.chosen(selection)}")
+        + "\n".join(wrapped(line, "  ") for line in words.legend(selection)),
+        wrapped(f"Chosen: {words.chosen(selection)}")
         + f"\n{text_components(model)}"
-        + "".join(f"\n{_wrapped(f'degenerate: {text}', '  ')}" for text in best.degenerate)
-        + "".join(f"\n{_wrapped(f'note: {text}', '  ')}" for text in result.notes),
-        _wrapped(
+        + "".join(f"\n{wrapped(f'degenerate: {text}', '  ')}" for text in best.degenerate)
+        + "".join(f"\n{wrapped(f'note: {text}', '  ')}" for text in result.notes),
+        wrapped(
             f"{words.convergence(result, bool(best.degenerate))} "
             f"Log-likelihood {result.loglik:.4f}."
         ),
@@ -45,15 +44,9 @@ def as_text(table: Table, selection: Selection, files: dict[str, Path]) -> str:
     if files:
         parts.append("Written: " + ", ".join(str(path) for path in files.values()))
     given = [f"--{name}"[:5] for name in files]
-    steps = [_wrapped(f"- {text}", "  ") for text in words.advice(selection, uncertain, given)]
+    steps = [wrapped(f"- {text}", "  ") for text in words.advice(selection, uncertain, given)]
     parts += ["Next:\n" + "\n".join(steps)] if steps else []
     return "\n\n".join(parts)
-
-
-def _wrapped(text: str, indent: str = "") -> str:
-    return textwrap.fill(
-        text, 80, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
 
 
 def as_json(

@@ -14,7 +14,7 @@ import numpy as np
 
 from latentem.cli.messages import BadInput, listed, named, plural
 
-__all__ = ["Format", "Table", "numbers", "read_frame"]
+__all__ = ["Format", "Table", "chosen_columns", "floats", "numbers", "read_frame", "unfit"]
 
 Array = np.ndarray
 
@@ -32,6 +32,12 @@ class Format:
     encoding: str | None = None
     header: bool = True
     missing: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, args: Any) -> Format:
+        """What the options of a command say."""
+        missing = tuple(part.strip() for text in args.na for part in text.split(","))
+        return cls(args.delimiter, args.decimal, args.encoding, not args.no_header, missing)
 
 
 @dataclass(frozen=True)
@@ -252,13 +258,13 @@ def numbers(
     weights : str, optional
         The column of the rows' weights.
     """
-    chosen = _chosen(frame, file, columns, weights)
+    chosen = chosen_columns(frame, file, columns, weights)
     dropped: list[tuple[str, str]] = []
     kept: dict[str, Array] = {}
     for name in chosen or [name for name in frame.columns if name != weights]:
-        reason = _unfit(frame, name, named=bool(chosen))
+        reason = unfit(frame, name, named=bool(chosen))
         if reason is None:
-            kept[name] = _floats(frame, name)
+            kept[name] = floats(frame, name)
         elif chosen:
             raise BadInput(f"column {name!r} of {file!r} cannot be used: {reason}")
         else:
@@ -313,7 +319,8 @@ def _varying(
     ]
 
 
-def _chosen(frame: Any, file: str, columns: Sequence[str], weights: str | None) -> list[str]:
+def chosen_columns(frame: Any, file: str, columns: Sequence[str], weights: str | None) -> list[str]:
+    """The names that are asked for, all of them in the file; empty where none are."""
     names: list[str] = []
     for text in columns:
         names += [text] if text in frame.columns else [part.strip() for part in text.split(",")]
@@ -330,7 +337,7 @@ def _chosen(frame: Any, file: str, columns: Sequence[str], weights: str | None) 
     return names
 
 
-def _unfit(frame: Any, name: str, named: bool) -> str | None:
+def unfit(frame: Any, name: str, named: bool) -> str | None:
     """Why a column cannot be used as numbers, or None."""
     from pandas.api import types
 
@@ -369,7 +376,8 @@ def _counts_rows(column: Any) -> bool:
     return values.dtype.kind in "iu" and bool(np.all(np.diff(values) == 1)) and values[0] in (0, 1)
 
 
-def _floats(frame: Any, name: str) -> Array:
+def floats(frame: Any, name: str) -> Array:
+    """A column of numbers, NaN where a cell is missing."""
     values = frame[name].to_numpy(dtype=float, na_value=np.nan)
     if np.any(np.isinf(values)):
         raise BadInput(
@@ -380,10 +388,10 @@ def _floats(frame: Any, name: str) -> Array:
 
 
 def _weights(frame: Any, name: str, file: str) -> Array:
-    reason = _unfit(frame, name, named=True)
+    reason = unfit(frame, name, named=True)
     if reason is not None:
         raise BadInput(f"column {name!r} of {file!r} cannot be weights: {reason}")
-    values = _floats(frame, name)
+    values = floats(frame, name)
     if np.any(values < 0):
         row = int(np.argmax(values < 0))
         raise BadInput(

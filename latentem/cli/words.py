@@ -24,6 +24,7 @@ __all__ = [
     "grid",
     "grid_rows",
     "legend",
+    "mark",
 ]
 
 KINDS = {
