@@ -411,26 +411,18 @@ def meet(
         added. Nothing is added for a segment that fails.
     """
     n_padded = matrix.shape[0]
-    visited = np.zeros((ROWS, n_padded))
-    products = np.zeros((ROWS, n_padded))
-    partners = np.zeros((ROWS, n_padded))
-    norms = np.zeros(ROWS)
-    own = np.zeros((n_padded, n_padded))
-    previous, ahead = np.zeros(n_padded), np.zeros(n_padded)
+    visited, products = np.empty((ROWS, n_padded)), np.empty((ROWS, n_padded))
+    partners, norms = np.empty((ROWS, n_padded)), np.empty(ROWS)
+    own, previous, ahead = np.empty((n_padded, n_padded)), np.empty(n_padded), np.empty(n_padded)
     for s in range(offsets.size - 1):
         begin, end = offsets[s], offsets[s + 1]
-        if status[s] != 0:
-            for t in range(begin, end):
-                for j in range(n_padded):
-                    stored[t, j] = 0.0
-            continue
         weight = weights[s]
         for i in range(n_padded):
             previous[i] = vectors[s, i]
             for j in range(n_padded):
                 own[i, j] = 0.0
         given = not linked
-        scale, total, done = 0.0, 1.0, 0
+        scale, total, done = 0.0, 1.0 if status[s] == 0 else -1.0, 0
         while done < end - begin and total > 0.0:
             size = min(ROWS, end - begin - done)
             part = 0.0

@@ -53,49 +53,6 @@ else:
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
-def _tile(log_density, begin, size, peaks, tile, out):
-    """As `densities`, for `size` rows; `tile` (P, TILE) is scratch, zero in the padding."""
-    n_states, n_padded = log_density.shape[0], tile.shape[0]
-    peak = peaks[begin : begin + size]
-    row = log_density[0, begin : begin + size]
-    for i in range(size):
-        peak[i] = row[i]
-    for k in range(1, n_states):
-        row = log_density[k, begin : begin + size]
-        for i in range(size):
-            value = row[i]
-            peak[i] = value if not value <= peak[i] else peak[i]
-    for i in range(size):  # a row of -inf keeps them: shift by 0, not by -inf
-        peak[i] = 0.0 if peak[i] == -np.inf else peak[i]
-    for k in range(n_states):
-        row = log_density[k, begin : begin + size]
-        target = tile[k]
-        for i in range(size):
-            shifted = row[i] - peak[i]
-            rounded = shifted * LOG2E + ROUND
-            n = rounded - ROUND
-            r = shifted - n * LN2_HIGH
-            r = r - n * LN2_LOW
-            r2 = r * r  # Estrin's scheme: short chains, so that the pipeline stays full
-            r4 = r2 * r2
-            p0 = (1.0 + r) + (0.5 + C3 * r) * r2
-            p1 = (C4 + C5 * r) + (C6 + C7 * r) * r2
-            p2 = (C8 + C9 * r) + (C10 + C11 * r) * r2
-            p3 = C12 + C13 * r
-            p = p0 + (p1 + (p2 + p3 * r4) * r4) * r4
-            power = _number(_bits(p) + (_bits(rounded) << 52))
-            target[i] = 0.0 if shifted < UNDERFLOW else power
-    for k in range(0, n_padded, 4):
-        row0, row1, row2, row3 = tile[k], tile[k + 1], tile[k + 2], tile[k + 3]
-        for i in range(size):
-            four = out[begin + i, k : k + 4]
-            four[0] = row0[i]
-            four[1] = row1[i]
-            four[2] = row2[i]
-            four[3] = row3[i]
-
-
-@njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 def densities(log_density, begin, end, peaks, out):
     """Densities over the largest of each row, row by row.
 
@@ -109,48 +66,78 @@ def densities(log_density, begin, end, peaks, out):
     out : (m, P) array, C order; these rows overwritten
         P is K padded to a multiple of 4; the padding becomes zero.
     """
-    tile = np.zeros((out.shape[1], TILE))
+    n_states, n_padded = log_density.shape[0], out.shape[1]
+    tile = np.empty((n_padded, TILE))
+    for k in range(n_states, n_padded):
+        for i in range(TILE):
+            tile[k, i] = 0.0
     for low in range(begin, end, TILE):
-        _tile(log_density, low, min(TILE, end - low), peaks, tile, out)
+        size = min(TILE, end - low)
+        peak = peaks[low : low + size]
+        for i in range(size):
+            peak[i] = -np.inf
+        for k in range(n_states):
+            row = log_density[k, low : low + size]
+            for i in range(size):
+                value = row[i]
+                peak[i] = value if not value <= peak[i] else peak[i]
+        for i in range(size):  # a row of -inf keeps them: shift by 0, not by -inf
+            peak[i] = 0.0 if peak[i] == -np.inf else peak[i]
+        for k in range(n_states):
+            row = log_density[k, low : low + size]
+            target = tile[k]
+            for i in range(size):
+                shifted = row[i] - peak[i]
+                rounded = shifted * LOG2E + ROUND
+                n = rounded - ROUND
+                r = shifted - n * LN2_HIGH
+                r = r - n * LN2_LOW
+                r2 = r * r  # Estrin's scheme: short chains, so that the pipeline stays full
+                r4 = r2 * r2
+                p0 = (1.0 + r) + (0.5 + C3 * r) * r2
+                p1 = (C4 + C5 * r) + (C6 + C7 * r) * r2
+                p2 = (C8 + C9 * r) + (C10 + C11 * r) * r2
+                p3 = C12 + C13 * r
+                p = p0 + (p1 + (p2 + p3 * r4) * r4) * r4
+                power = _number(_bits(p) + (_bits(rounded) << 52))
+                target[i] = 0.0 if shifted < UNDERFLOW else power
+        for k in range(0, n_padded, 4):
+            row0, row1, row2, row3 = tile[k], tile[k + 1], tile[k + 2], tile[k + 3]
+            for i in range(size):
+                four = out[low + i, k : k + 4]
+                four[0] = row0[i]
+                four[1] = row1[i]
+                four[2] = row2[i]
+                four[3] = row3[i]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def collect(stored, offsets, normalised, status, out):
+def collect(stored, offsets, status, out):
     """Write vectors row by row into component-major `out`.
 
     Parameters
     ----------
     stored : (m, P) array
     offsets : (S + 1,) int array
-    normalised : bool
-        Divide each vector by its sum.
     status : (S,) int array
         Segments with a status other than 0 are left as they are.
     out : (K, m) array, C order; overwritten
     """
-    n_states, n_padded = out.shape[0], stored.shape[1]
-    factors = np.ones(TILE)
+    n_states = out.shape[0]
+    whole = n_states - n_states % 4
     for s in range(offsets.size - 1):
-        if status[s] != 0:
-            continue
-        for begin in range(offsets[s], offsets[s + 1], TILE):
+        for begin in range(offsets[s], offsets[s + 1] if status[s] == 0 else 0, TILE):
             size = min(TILE, offsets[s + 1] - begin)
-            if normalised:
-                for i in range(size):
-                    total = 0.0
-                    for j in range(n_padded):
-                        total += stored[begin + i, j]
-                    factors[i] = 1.0 / total
-            for k in range(0, n_states - n_states % 4, 4):
+            for k in range(0, whole, 4):
                 row0, row1 = out[k, begin : begin + size], out[k + 1, begin : begin + size]
                 row2, row3 = out[k + 2, begin : begin + size], out[k + 3, begin : begin + size]
                 for i in range(size):
-                    four, factor = stored[begin + i, k : k + 4], factors[i]
-                    row0[i] = four[0] * factor
-                    row1[i] = four[1] * factor
-                    row2[i] = four[2] * factor
-                    row3[i] = four[3] * factor
-            for k in range(n_states - n_states % 4, n_states):
-                row = out[k, begin : begin + size]
+                    four = stored[begin + i, k : k + 4]
+                    row0[i] = four[0]
+                    row1[i] = four[1]
+                    row2[i] = four[2]
+                    row3[i] = four[3]
+            for k in range(whole, n_states):
+                row0 = out[k, begin : begin + size]
                 for i in range(size):
-                    row[i] = stored[begin + i, k] * factors[i]
+                    row0[i] = stored[begin + i, k]

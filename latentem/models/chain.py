@@ -71,7 +71,7 @@ def smooth(
     done, parts = np.zeros(n, dtype=np.int64), [offsets]
     if n == 1:
         parts = [np.array(part) for part in bounds(log_density.shape[1], LONG)]
-    spread(lambda part: collect(work.stored, part, False, done, log_density), parts)
+    spread(lambda part: collect(work.stored, part, done, log_density), parts)
     return Smoothed(loglik, log_density[:, offsets[:-1]].sum(axis=1), pairs, impossible)
 
 
@@ -99,12 +99,12 @@ def forward(chain: Chain, log_density: Array, offsets: Array, keep: bool) -> Fil
         found = store_in_logs(chain, work, offsets, loglik, status, impossible)
         last[status != 0] = np.exp(found[status != 0])
     if keep:
-        collect(work.stored, offsets, True, status, log_density)
         for s in np.flatnonzero(status):
-            rows = slice(offsets[s], offsets[s + 1])
-            share = np.exp(work.stored[rows, :k].T)
-            total = share.sum(axis=0)
-            log_density[:, rows] = share / np.where(total == 0, 1.0, total)
+            rows = work.stored[offsets[s] : offsets[s + 1], :k]
+            np.exp(rows, out=rows)
+        collect(work.stored, offsets, np.zeros(n, dtype=np.int64), log_density)
+        total = log_density.sum(axis=0)
+        log_density /= np.where(total == 0, 1.0, total)
     return Filtered(loglik, last, impossible)
 
 

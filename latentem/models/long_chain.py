@@ -130,7 +130,7 @@ class _Pieces(NamedTuple):
     def use(self, i: int, rows: Rows) -> Any:
         begin, end = self.pieces[i]
         posterior = np.empty((len(self.chain.startprob), end - begin))
-        collect(rows[0].stored, rows[1], False, np.zeros(1, dtype=np.int64), posterior)
+        collect(rows[0].stored, rows[1], np.zeros(1, dtype=np.int64), posterior)
         return self.finish(begin, end, posterior)
 
 
