@@ -1,50 +1,118 @@
-"""Moments of groups of rows, and rows that have given scatters."""
+"""Moments of columns and of groups of rows with missing cells, and rows of given scatter."""
 
 import numpy as np
 from numba import njit
 
-__all__ = ["factor_scatters", "group_moments"]
+__all__ = ["column_moments", "factor_scatters", "gather_rows", "group_moments"]
+
+#: Rows whose products are taken at once.
+TILE = 256
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy")
-def group_moments(rows, weights, first, total, means, scatters):
-    """Weight, mean and scatter of each group of rows.
+def column_moments(x, weights, total, mean, scatter):
+    """Weight, mean and scatter of each column over the cells that are seen.
 
     Parameters
     ----------
-    rows : (r, d) array
-        0 in missing cells.
-    weights : (r,) array
-    first : (G + 1,) int array
-        Row at which each group begins, and r.
+    x : (n, d) array
+        NaN in missing cells.
+    weights : (n,) array
+    total, mean, scatter : (d,) array; overwritten
+        0 where no cell is seen.
+    """
+    n, d = x.shape
+    total[:] = 0.0
+    mean[:] = 0.0
+    scatter[:] = 0.0
+    origin = np.zeros(d)
+    for j in range(d):  # a value of the column, so that its sum has no large number in it
+        for i in range(n):
+            if x[i, j] == x[i, j]:
+                origin[j] = x[i, j]
+                break
+    for i in range(n):
+        for j in range(d):
+            w = weights[i] if x[i, j] == x[i, j] else 0.0
+            total[j] += w
+            mean[j] += w * (x[i, j] - origin[j]) if w > 0.0 else 0.0
+    for j in range(d):
+        mean[j] = origin[j] + mean[j] / total[j] if total[j] > 0.0 else 0.0
+    for i in range(n):
+        for j in range(d):
+            y = x[i, j] - mean[j]
+            scatter[j] += weights[i] * y * y if y == y else 0.0
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy")
+def gather_rows(x, weights, order, missing, first, centre, scale, rows, row_weights):
+    """Rows of some patterns, one after the other: ``(x - centre) / scale``, 0 where missing.
+
+    Parameters
+    ----------
+    x : (n, d) array
+    weights : (n,) array
+    order : (r,) int array
+        Which rows, sorted by pattern.
+    missing : (P, d) bool array
+    first : (P + 1,) int array
+        Place in `order` at which each pattern begins, and r.
+    centre, scale : (d,) array
+    rows : (r, d) array; overwritten
+    row_weights : (r,) array; overwritten
+    """
+    d = x.shape[1]
+    for p in range(missing.shape[0]):
+        absent = missing[p]
+        for r in range(first[p], first[p + 1]):
+            source, target = x[order[r]], rows[r]
+            row_weights[r] = weights[order[r]]
+            for j in range(d):
+                target[j] = 0.0 if absent[j] else (source[j] - centre[j]) / scale[j]
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy")
+def group_moments(x, weights, order, missing, first, last, centre, scale, total, means, scatters):
+    """Weight, mean and scatter of the rows of some patterns.
+
+    Parameters
+    ----------
+    x, weights, missing, centre, scale
+        As in `gather_rows`.
+    order : (r,) int array
+    first, last : (G,) int array
+        Places in `order` between which the rows of each pattern are.
     total : (G,) array; overwritten
     means : (G, d) array; overwritten
     scatters : (G, d, d) array; overwritten
     """
-    d = rows.shape[1]
-    y = np.empty(d)
+    d = x.shape[1]
+    tile, part = np.empty((TILE, d)), np.empty((d, d))
     for g in range(total.size):
-        mean, scatter = means[g], scatters[g]
+        absent, mean, scatter = missing[g], means[g], scatters[g]
         mean[:] = 0.0
-        scatter[:] = 0.0
         weight = 0.0
-        for r in range(first[g], first[g + 1]):
-            weight += weights[r]
-            share = weights[r] / weight
+        for r in range(first[g], last[g]):
+            row, w = x[order[r]], weights[order[r]]
+            weight += w
             for j in range(d):
-                mean[j] += share * (rows[r, j] - mean[j])
-        for r in range(first[g], first[g + 1]):
-            w = weights[r]
-            for j in range(d):
-                y[j] = rows[r, j] - mean[j]
-            for i in range(d):
-                line, wy = scatter[i], w * y[i]
-                for j in range(i + 1):
-                    line[j] += wy * y[j]
-        for i in range(d):
-            for j in range(i):
-                scatter[j, i] = scatter[i, j]
+                mean[j] += 0.0 if absent[j] else w * (row[j] - centre[j])
+        for j in range(d):
+            mean[j] /= weight * scale[j]
         total[g] = weight
+        scatter[:] = 0.0
+        for begin in range(first[g], last[g], TILE):
+            size = min(TILE, last[g] - begin)
+            for i in range(size):
+                row, line = x[order[begin + i]], tile[i]
+                root = np.sqrt(weights[order[begin + i]])
+                for j in range(d):
+                    z = 0.0 if absent[j] else (row[j] - centre[j]) / scale[j]
+                    line[j] = root * (z - mean[j])
+            np.dot(tile[:size].T, tile[:size], part)
+            for i in range(d):
+                for j in range(d):
+                    scatter[i, j] += 0.5 * (part[i, j] + part[j, i])
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy")

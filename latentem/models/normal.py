@@ -26,6 +26,7 @@ from latentem.engine.model import Diagnosis, Expectation, LatentModel
 from latentem.engine.moments import Moments
 from latentem.families import covariance as cov
 from latentem.kernels.missing import complete_groups, complete_rows
+from latentem.kernels.patterns import column_moments
 from latentem.models.normal_prior import NormalPrior
 from latentem.models.normal_start import available_cases
 from latentem.models.patterns import PatternBlock, pattern_blocks
@@ -115,18 +116,21 @@ class MultivariateNormal(LatentModel):
 
     def learn(self, data: Any) -> MultivariateNormal:
         """The model in units of the columns of these data: their means and deviations."""
-        x, missing, weights = counted(data)
-        share = np.where(missing, 0.0, weights[:, None])
-        total = np.maximum(share.sum(axis=0), np.finfo(float).tiny)
-        x = np.where(missing, 0.0, x)
-        centre = np.einsum("nd,nd->d", share, x) / total
-        scale = np.sqrt(np.einsum("nd,nd->d", share, (x - centre) ** 2) / total)
+        x, _, weights = counted(data)
+        d = x.shape[1]
+        total, centre, scatter = np.empty(d), np.empty(d), np.empty(d)
+        column_moments(x, weights, total, centre, scatter)
+        scale = np.sqrt(scatter / np.where(total > 0, total, 1.0))
         sound = (scale > cov.RESOLUTION * np.abs(centre)) & (scale > 0)
         return MultivariateNormal(self.prior, Units(centre, np.where(sound, scale, 1.0)))
 
     def blocks(self, data: Any, size: int | None = None) -> list[PatternBlock]:
+        if isinstance(data, list) and all(isinstance(part, PatternBlock) for part in data):
+            return data  # made before
         x, missing, weights = counted(data)
-        return pattern_blocks(self.standardised(x), missing, weights, size)
+        d = x.shape[1]
+        centre, scale = self.units or Units(np.zeros(d), np.ones(d))
+        return pattern_blocks(x, missing, weights, centre, scale, size)
 
     def standardised(self, x: Array) -> Array:
         """Rows (n, d) in the units of the model."""

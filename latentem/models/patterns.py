@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from latentem.kernels.patterns import factor_scatters, group_moments
+from latentem.kernels.patterns import factor_scatters, gather_rows, group_moments
 
 __all__ = ["PatternBlock", "Patterns", "pattern_blocks", "patterns_of"]
 
@@ -156,7 +156,12 @@ class PatternBlock:
 
 
 def pattern_blocks(
-    x: Array, missing: Array, weights: Array, size: int | None = None
+    x: Array,
+    missing: Array,
+    weights: Array,
+    centre: Array,
+    scale: Array,
+    size: int | None = None,
 ) -> list[PatternBlock]:
     """The rows of a table as blocks of whole patterns, of about equal work.
 
@@ -166,14 +171,16 @@ def pattern_blocks(
         Anything in missing cells. Every row has a cell that is seen.
     missing : (n, d) bool array
     weights : (n,) array, all positive
+    centre, scale : (d,) array
+        Blocks hold ``(x - centre) / scale``.
     size : int, optional
         Rows of a block, about; a pattern is never cut. By default as the work asks.
     """
     n, d = x.shape
     order, first, missing = patterns_of(missing)
     counts = np.diff(first)
-    n_missing = missing.sum(axis=1)
     grouped = counts > d
+    n_missing = missing.sum(axis=1)
     kept_rows = np.where(grouped, 0, counts)
     cost = 4.0 * d + np.minimum(n_missing, d - n_missing).astype(float) ** 3
     cost += np.where(grouped, d * d * (1.0 + n_missing), kept_rows * d * (n_missing + d / 4))
@@ -187,41 +194,53 @@ def pattern_blocks(
     edges = np.unique(np.concatenate([[0], cuts, [len(counts)]]))
     blocks = []
     for begin, end in pairwise(edges):
-        here = order[first[begin] : first[end]]
-        rows = np.where(np.repeat(missing[begin:end], counts[begin:end], axis=0), 0.0, x[here])
+        groups = begin + np.flatnonzero(grouped[begin:end])
+        others = begin + np.flatnonzero(~grouped[begin:end])
         blocks.append(
-            _block(rows, weights[here], counts[begin:end], missing[begin:end], grouped[begin:end])
+            _block(x, weights, Patterns(order, first, missing), groups, others, centre, scale)
         )
     return blocks
 
 
 def _block(
-    rows: Array, weights: Array, counts: Array, missing: Array, grouped: Array
+    x: Array,
+    weights: Array,
+    patterns: Patterns,
+    groups: Array,
+    others: Array,
+    centre: Array,
+    scale: Array,
 ) -> PatternBlock:
-    d = rows.shape[1]
-    of_group = np.repeat(grouped, counts)
-    n_groups = int(grouped.sum())
+    """The block of the patterns `groups`, as moments, and `others`, as rows."""
+    order, first, missing = patterns
+    d, n_groups = x.shape[1], len(groups)
     total, means = np.empty(n_groups), np.empty((n_groups, d))
     scatters, factors = np.empty((n_groups, d, d)), np.empty((n_groups, d, d))
-    begins = np.concatenate([[0], np.cumsum(counts[grouped])])
-    group_moments(rows[of_group], weights[of_group], begins, total, means, scatters)
+    group_moments(
+        x, weights, order, missing[groups], first[groups], first[groups + 1], centre, scale,
+        total, means, scatters,
+    )  # fmt: skip
     factor_scatters(scatters, factors)
-    rows, weights = rows[~of_group], weights[~of_group]
-    first = np.concatenate([[0], np.cumsum(counts[~grouped])])
-    of_pattern = np.add.reduceat(weights, first[:-1]) if len(first) > 1 else np.empty(0)
-    seen = ~np.concatenate([missing[~grouped], missing[grouped]])
+    kept = np.concatenate([[0], np.cumsum(patterns.counts[others])])
+    places = np.repeat(first[others] - kept[:-1], np.diff(kept)) + np.arange(kept[-1])
+    rows, row_weights = np.empty((kept[-1], d)), np.empty(kept[-1])
+    gather_rows(
+        x, weights, order[places], missing[others], kept, centre, scale, rows, row_weights
+    )  # fmt: skip
+    of_pattern = np.add.reduceat(row_weights, kept[:-1]) if len(others) else np.empty(0)
+    seen = ~np.concatenate([missing[others], missing[groups]])
     seen_weights = np.concatenate([of_pattern, total])
     return PatternBlock(
         rows=rows,
         centred=np.zeros(len(rows), dtype=bool),
-        roots=np.sqrt(np.concatenate([weights, total])),
+        roots=np.sqrt(np.concatenate([row_weights, total])),
         weights=of_pattern,
-        first=first,
-        missing=missing[~grouped],
+        first=kept,
+        missing=missing[others],
         group_weights=total,
         group_means=means,
         group_scatters=scatters,
         group_factors=factors,
-        group_missing=missing[grouped],
+        group_missing=missing[groups],
         together=(seen * seen_weights[:, None]).T @ seen.astype(float),
     )

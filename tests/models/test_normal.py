@@ -327,7 +327,7 @@ def test_no_pattern_is_cut_and_every_row_is_in_one_block():
     x = table(3000, 8, 0.3)
     missing = np.isnan(x)
     for size in (None, 100, 10**6):
-        blocks = pattern_blocks(x, missing, np.ones(len(x)), size)
+        blocks = pattern_blocks(x, missing, np.ones(len(x)), np.zeros(8), np.ones(8), size)
         keys = [tuple(row) for b in blocks for row in [*b.missing, *b.group_missing]]
         assert len(keys) == len(set(keys)) == len(patterns_of(missing).missing)
         assert sum(block.weight for block in blocks) == len(x)
