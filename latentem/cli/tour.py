@@ -106,7 +106,7 @@ def _screen(chapters: list[Chapter], took: float, folder: Path) -> str:
         f"Report: {folder / REPORT}, with {plural(figures, 'figure')}",
         "Try next:",
         f"  {command} mixture {folder / 'faithful.csv'} --components 1:5 --plot fit.png",
-        f"  {command} mixture YOUR-TABLE.csv",
+        f"  {command} hmm {folder / 'earthquakes.csv'} --columns count --family poisson",
         f"  Python: latentem.load({str(folder / 'faithful.npz')!r}).predict([[3.5, 70]])",
     ]
     return "\n".join(lines)

@@ -35,7 +35,7 @@ def test_report_embeds_figures_that_exist(tour: Any) -> None:
     report = (folder / "report.md").read_text(encoding="utf-8")
     figures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", report)
     assert sorted(figures) == sorted(path.name for path in folder.glob("*.png"))
-    assert len(figures) == 4
+    assert len(figures) == 5
     for name in figures:
         assert (folder / name).read_bytes()[:4] == b"\x89PNG"
     for name in re.findall(r"(?<!!)\[[^\]]+\]\(([^)]+)\)", report):
@@ -49,7 +49,7 @@ def test_report_states_versions_model_and_convergence(tour: Any) -> None:
     assert re.search(r"in \d+\.\d s with", report)
     assert re.search(r"\| 3 \| \d+\.\d\d \| 2314\.30 \\\* \|", report)
     assert "3 components, tied" in report
-    assert report.count("Converged after") == 2
+    assert report.count("Converged after") == 3
     assert "nan" not in report.lower().split()
 
 
@@ -62,7 +62,7 @@ def test_screen_is_one_screen(tour: Any) -> None:
     assert "272 eruptions" in text
     assert "chosen: 3 components, tied" in text
     assert "converged in" in text
-    assert "report.md, with 4 figures" in text
+    assert "report.md, with 5 figures" in text
     assert "Try next:" in text
 
 
@@ -81,6 +81,17 @@ def test_two_gaussians_are_found_within_their_standard_errors(tour: Any) -> None
         assert abs(float(found) - float(truth)) < 3 * float(error), name
 
 
+def test_earthquakes_have_two_states_and_a_forecast(tour: Any) -> None:
+    report = (tour[0] / "report.md").read_text(encoding="utf-8")
+    rates = [float(rate) for rate in re.findall(r"^\| [01] \| ([\d.]+) \| 0\.", report, re.M)]
+    assert rates == pytest.approx([15.42, 26.02], abs=0.06)  # the published maximum
+    assert "chosen: 2 states by BIC" in tour[2]
+    assert re.search(r"2007: 1\d\.\d expected, \d+ to \d+ with 90 %", tour[2])
+    deviation = re.search(r"their standard deviation ([\d.]+)", report)
+    assert deviation is not None
+    assert 0.8 < float(deviation[1]) < 1.2
+
+
 def test_data_and_model_are_there_for_what_comes_next(tour: Any) -> None:
     model = latentem.load(tour[0] / "faithful.npz")
     assert list(model.feature_names_in_) == ["eruptions", "waiting"]
@@ -92,11 +103,17 @@ def test_data_and_model_are_there_for_what_comes_next(tour: Any) -> None:
 
 def test_command_on_the_screen_works(tour: Any, capsys: Any) -> None:
     pytest.importorskip("pandas")
-    line = next(line for line in tour[2].splitlines() if "faithful.csv" in line)
+    lines = tour[2].splitlines()
+    line = next(line for line in lines if "faithful.csv" in line)
     assert "mixture" in line
     data = str(tour[0] / "faithful.csv")
     assert main(["mixture", data, "--components", "2", "--covariance", "full"]) == 0
     assert "Chosen: 2 components" in capsys.readouterr().out
+    assert any(f"hmm {tour[0] / 'earthquakes.csv'} --columns" in line for line in lines)
+    series = str(tour[0] / "earthquakes.csv")
+    argv = ["hmm", series, "--columns", "count", "--family", "poisson", "--states", "2"]
+    assert main(argv) == 0
+    assert "Chosen: 2 states, poisson" in capsys.readouterr().out
 
 
 def test_folder_that_is_a_file_is_a_sentence(tmp_path: Path, capsys: Any) -> None:

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from latentem.cli.chapters.chapter import Chapter
+from latentem.cli.chapters.earthquakes import earthquakes
 from latentem.cli.chapters.faithful import old_faithful
 from latentem.cli.chapters.two_gaussians import two_gaussians
 
 __all__ = ["CHAPTERS", "Chapter"]
 
-CHAPTERS: list[Callable[[Path, int], Chapter]] = [old_faithful, two_gaussians]
+CHAPTERS: list[Callable[[Path, int], Chapter]] = [old_faithful, two_gaussians, earthquakes]
