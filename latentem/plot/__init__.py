@@ -6,8 +6,18 @@ Okabe and Ito, which colour-blind readers can tell apart; components differ in m
 and line style as well.
 """
 
+from latentem.plot.chains import forecast, residuals, states, transitions
 from latentem.plot.fits import convergence, selection
 from latentem.plot.one_column import density
 from latentem.plot.two_columns import ellipses
 
-__all__ = ["convergence", "density", "ellipses", "selection"]
+__all__ = [
+    "convergence",
+    "density",
+    "ellipses",
+    "forecast",
+    "residuals",
+    "selection",
+    "states",
+    "transitions",
+]

@@ -147,12 +147,19 @@ def _ink(ax: Axes) -> np.ndarray:
             path = np.column_stack([np.interp(at, knots, path[:, j]) for j in (0, 1)])
         found.append(path)
     for patch in ax.patches:
-        outline: Any = patch.get_path().interpolated(20).vertices
-        found.append(patch.get_transform().transform(outline))
+        edge: Any = patch.get_path().interpolated(20).vertices
+        found.append(patch.get_transform().transform(edge))
     for collection in ax.collections:
         offsets: Any = collection.get_offsets()
-        if len(offsets) > 1:  # a scatter, not an area
+        if len(offsets) > 1:
             found.append(collection.get_offset_transform().transform(offsets))
+            continue
+        # Areas and bars; one in the coordinates of the frame, as a ribbon, is a background.
+        place = collection.get_transform()
+        if all(place.contains_branch_seperately(ax.transData)):
+            for outline in collection.get_paths():
+                edge = outline.interpolated(20).vertices
+                found.append(place.transform(edge))
     return np.concatenate(found)
 
 
