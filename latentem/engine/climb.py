@@ -34,10 +34,14 @@ __all__ = ["Climb", "Point"]
 
 #: Fewest consecutive plain maps that certify the stop of an accelerated climb.
 CERTIFY = 3
+#: Fewest maps before the first stop: fast modes of a fresh start hide a slow way out.
+WARM_UP = 6
 #: accelerate="auto" sets in when plain EM would need more maps than this.
 PATIENCE = 12
 #: Nats by which a proposal may fall short and still be given one plain map.
 FORGIVEN = 1.0
+#: Share of tol below which a fall, after gains within tol, is rounding.
+TRIFLE = 0.01
 
 
 class Point(NamedTuple):
@@ -128,7 +132,9 @@ class Climb:
                 yield self._collapse(f"after {self.n_iter} maps, the log-likelihood is NaN")
                 return
             if new.objective < point.objective - slack and self._decreased(point, new):
-                yield self._state(point, step, Reason.DECREASED, tried=new.objective)
+                lost = self._lost_in_rounding(point, new)
+                ended = Reason.ROUNDING if lost else Reason.DECREASED
+                yield self._state(point, step, ended, tried=new.objective)
                 return
             reason = self._verdict(point, new, step, unit)
             if reason is None and self._spent():
@@ -271,13 +277,17 @@ class Climb:
             self.certifying = True
 
     def _gain_rule(self) -> Reason | None:
-        if self.tail.maps < CERTIFY:
+        if self.tail.maps < (CERTIFY if self.jumped else WARM_UP) and not self._still():
             return None
         if self.tail.within(self.settings.tol):
             return Reason.ROUNDING if self.tail.exhausted else Reason.CONVERGED
         if not self.tail.projected_gain <= self.settings.tol:
             self._resume()
         return None
+
+    def _still(self) -> bool:
+        """Nothing at all was gained in the last maps, as where the first one is the answer."""
+        return self.tail.maps >= CERTIFY and self.tail.exhausted
 
     def _step_rule(self) -> Reason | None:
         needed = 1 + CERTIFY if self.jumped else 1
@@ -310,6 +320,16 @@ class Climb:
             tell(text, ConvergenceWarning)
         self._fallen = True
         return how == "revert"
+
+    def _lost_in_rounding(self, point: Point, new: Point) -> bool:
+        """A fall of next to nothing after gains of next to nothing: the model rounds so far.
+
+        Rounding in a model's own arithmetic (covariances of strongly correlated columns) may
+        be larger than that of the sum, which is all the driver knows.
+        """
+        fall, little = point.objective - new.objective, TRIFLE * self.settings.tol
+        last = self.tail.gains[-1] if self.tail.gains else math.inf
+        return fall <= little and last <= self.settings.tol
 
     def _collapse(self, text: str) -> State:
         lost = Point(self.params, None, -math.inf, -math.inf, math.nan)

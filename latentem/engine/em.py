@@ -229,7 +229,7 @@ class EM:
             loglik=last.loglik,
             reason=last.reason,
             degenerate=best.found.degenerate,
-            notes=best.found.notes + best.found.not_identified,
+            notes=best.found.notes + best.found.not_identified + self._cut_short(tracks, best),
             n_iter=last.n_iter,
             n_certify=last.n_certify,
             n_e_steps=last.n_e_steps,
@@ -243,6 +243,13 @@ class EM:
             weight=last.weight,
             warnings=self._warn(best),
         )
+
+    def _cut_short(self, tracks: list[_Track], best: _Track) -> tuple[str, ...]:
+        """A note where a callback ended the fit in another start than the best."""
+        last = tracks[-1]
+        if last.last.reason is not Reason.CALLBACK or last is best:
+            return ()
+        return (f"a callback stopped the fit in start {len(tracks)} of {self.n_init}",)
 
     def _warn(self, track: _Track) -> tuple[str, ...]:
         """Warn of what the user should know, and return the sentences."""

@@ -476,6 +476,16 @@ class BaseHMM(BaseEstimator):
                 f"order must hold each of 0..{model.n_components - 1} once, got {places.tolist()}"
             )
         other = copy.copy(self)
+        for name, value in self.get_params(deep=False).items():
+            shared = name == "covariances_init" and getattr(self, "covariance_type", "") == "tied"
+            starts = name.endswith("_init") and name != "n_init" and not shared
+            if starts or name.startswith("transmat"):
+                setattr(other, name, _reordered(name, value, places))
+        if isinstance(self.fixed, Mapping):
+            kept = {group: _reordered(group, value, places) for group, value in self.fixed.items()}
+            other.fixed = kept
+        if hasattr(self, "model_"):
+            other.model_ = other._model(model.family)
         other.startprob_ = model.startprob(params)[places]
         other.transmat_ = params.transmat[places][:, places]
         other._take_family(model.family.relabel(params.family, places))
@@ -532,6 +542,16 @@ class BaseHMM(BaseEstimator):
         from latentem.estimators.tables import to_frame
 
         return to_frame(self)
+
+
+def _reordered(name: str, value: Any, places: Array) -> Any:
+    """An argument about states, with the states in another order."""
+    if value is None or isinstance(value, bool):
+        return value
+    if hasattr(value, "_fields"):  # parameters of a family
+        return rebuild(value, [_reordered(name, part, places) for part in value])
+    array = np.asarray(value)
+    return array[places][:, places] if name.startswith("transmat") else array[places]
 
 
 def _shares(found: decoding.Decoded) -> Array:

@@ -322,7 +322,7 @@ class BaseMixture(DensityMixin, BaseEstimator):
         return most.astype(np.int64)
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:
-        """Fit, and the most probable component of each row."""
+        """Fit, and the most probable component of each row; rows of weight 0 must be valid too."""
         return self.fit(X, y, sample_weight=sample_weight).predict(X)
 
     def score_samples(self, X: Any) -> Array:

@@ -203,9 +203,14 @@ class GaussianMixture(BaseMixture):
         names = getattr(self, "feature_names_in_", None)
         for j in np.flatnonzero(np.fmin.reduce(X) == np.fmax.reduce(X)):
             name = "" if names is None else f" ({names[j]!r})"
+            what = (
+                "it makes the variance that all columns share too small"
+                if self.covariance_type == "spherical"
+                else "its variance is set to the floor of rounding, and the log-likelihood says "
+                "nothing of it"
+            )
             tell(
-                f"column {j}{name} is constant: its variance is set to the floor of rounding, "
-                "and the log-likelihood says nothing of it. Leave the column out. (Guide: "
+                f"column {j}{name} is constant: {what}. Leave the column out. (Guide: "
                 "did-it-converge, note-constant-column)",
                 NotIdentifiedWarning,
             )

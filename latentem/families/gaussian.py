@@ -46,7 +46,7 @@ Array = np.ndarray
 EXPANSION = 1e4
 #: Sum of the variance inflation factors of a component's columns, up to which products of
 #: columns are exact enough: they cancel to that degree.
-INFLATION = 1e6
+INFLATION = 1e4
 #: Least range of a column that varies: the squares of what is smaller underflow.
 SMALLEST = 1e-145
 FEATURES = {"full": FULL, "diag": DIAG, "spherical": NORM, "tied": TIED}

@@ -187,6 +187,24 @@ class MixtureFamily(Family):
     ) -> Diagnosis:
         return self.family.diagnose(params.family, statistics.family)
 
+    def moments(self, params: MixtureFamilyParams) -> tuple[Array, Array]:
+        """Means and variances of each component, (K, d) each."""
+        k, d = len(params.weights), -1
+        means, variances = (
+            part.reshape(k, self.n_mix, d) for part in self.family.moments(params.family)
+        )
+        mean = np.einsum("kj,kjd->kd", params.weights, means)
+        apart = means - mean[:, None]
+        return mean, np.einsum("kj,kjd->kd", params.weights, variances + apart**2)
+
+    def cdf(self, params: MixtureFamilyParams, x: Array) -> Array:
+        inner = self.family.cdf(params.family, x)
+        inner = inner.reshape(len(params.weights), self.n_mix, *x.shape)
+        return np.einsum("kj,kjnd->knd", params.weights, inner)
+
+    def discrete_columns(self, n_features: int) -> Array:
+        return self.family.discrete_columns(n_features)
+
     def relabel(self, params: MixtureFamilyParams, order: Array) -> MixtureFamilyParams:
         inner = (np.asarray(order)[:, None] * self.n_mix + np.arange(self.n_mix)).ravel()
         return MixtureFamilyParams(params.weights[order], self.family.relabel(params.family, inner))

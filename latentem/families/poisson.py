@@ -212,7 +212,9 @@ def divergence(x: Array, rates: Array) -> Array:
     """D(x, rates) = x log(x / rates) + rates - x, without cancelling; infinite for a rate of 0."""
     safe = np.where(rates > 0, rates, 1.0)
     apart = x - rates
-    return np.where(rates > 0, xlog1py(x, apart / safe) - apart, np.where(x > 0, np.inf, 0.0))
+    near = np.abs(apart) < 0.5 * safe  # further away nothing cancels, and 1 + the ratio would
+    loss = np.where(near, xlog1py(x, np.where(near, apart / safe, 0.0)), xlogy(x, x / safe))
+    return np.where(rates > 0, loss - apart, np.where(x > 0, np.inf, 0.0))
 
 
 def stirling(x: Array) -> Array:

@@ -26,6 +26,7 @@ from latentem.engine.constraints import Fixed, Simplex
 from latentem.engine.family import Family
 from latentem.engine.model import Diagnosis, Expectation, LatentModel
 from latentem.engine.starts import InitParams, responsibilities
+from latentem.engine.trees import leaves
 from latentem.kernels.posterior import normalise
 
 __all__ = ["Mixture", "MixtureParams"]
@@ -176,7 +177,8 @@ class Mixture(LatentModel):
         if len(found) == 1:
             return found[0]
         sample = Rows(rows, weights, known, x)
-        return max(found, key=lambda params: self.e_step(self.prepare(params), sample).loglik)
+        with np.errstate(all="ignore"):
+            return max(found, key=lambda params: self.e_step(self.prepare(params), sample).loglik)
 
     def from_responsibilities(
         self, x: Any, responsibilities: Array, rng: np.random.Generator
@@ -263,16 +265,18 @@ def coincident(family: Family, params: Any, statistics: Any, counts: Array) -> t
     """Sentences about components that are one and the same, as on a saddle EM cannot leave.
 
     Two components coincide when exchanging their parameters costs the rows of both next
-    to nothing of their expected log-likelihood.
+    to nothing of their expected log-likelihood: `SAME` nats a row, or in all no more than
+    a nat for each parameter of a component, which is what chance makes of equal ones.
     """
     groups: list[set[int]] = []
+    chance = _size(family, params, len(counts))
     try:
         now = family.expected_loglik(params, statistics)
-        for i, j in combinations(np.flatnonzero(counts > 0).tolist(), 2):
+        for i, j in _near(family, params, counts):
             order = np.arange(len(counts))
             order[[i, j]] = j, i
             loss = now - family.expected_loglik(family.relabel(params, order), statistics)
-            if loss <= SAME * (counts[i] + counts[j]):
+            if loss <= max(SAME * (counts[i] + counts[j]), chance):
                 near = [group for group in groups if group & {i, j}]
                 groups = [group for group in groups if group not in near]
                 groups.append({i, j}.union(*near))
@@ -284,6 +288,28 @@ def coincident(family: Family, params: Any, statistics: Any, counts: Array) -> t
         "another start, or fewer"
         for group in groups
     )
+
+
+def _size(family: Family, params: Any, k: int) -> float:
+    """Parameters of one component; those that all share are not counted."""
+    same = family.relabel(params, np.arange(k))
+    pairs = zip(leaves(params), leaves(same), strict=True)
+    return sum(np.size(old) for (_, old), (_, new) in pairs if old is not new) / k
+
+
+def _near(family: Family, params: Any, counts: Array) -> list[tuple[int, int]]:
+    """Pairs of components with rows whose means are less than a standard deviation apart."""
+    present = np.flatnonzero(counts > 0)
+    try:
+        means, variances = family.moments(params)
+    except NotImplementedError:
+        return list(combinations(present.tolist(), 2))
+    spread = np.sqrt(np.maximum(variances, 1e-300))
+    found = []
+    for i in present:
+        apart = np.abs(means - means[i]) > np.maximum(spread, spread[i])
+        found += [(int(i), int(j)) for j in present if j > i and not apart[j].any()]
+    return found
 
 
 def _weights(block: Rows) -> Array:

@@ -92,7 +92,8 @@ def _lanczos(times: Any, size: int) -> Rate:
     """Largest eigenvalue of a symmetric matrix that is known by its products."""
     vector = np.random.default_rng(0).standard_normal(size)
     basis = [vector / np.linalg.norm(vector)]
-    diagonal, beside = [], []
+    diagonal: list[float] = []
+    beside: list[float] = []
     value, settled = np.nan, False
     for _ in range(min(MAPS, size)):
         image = times(basis[-1])

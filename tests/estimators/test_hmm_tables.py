@@ -141,7 +141,7 @@ def test_list_of_sequences() -> None:
 
 
 def test_stationary_earthquakes_have_the_published_likelihoods() -> None:
-    """Published for this series by Zucchini and MacDonald (2009): -l of 391.9189, 342.3183, 329.4603."""
+    """Zucchini and MacDonald (2009) for this series: -l of 391.9189, 342.3183, 329.4603."""
     chosen = select(
         PoissonHMM(random_state=0, n_init=3, tol=1e-8, stationary=True),
         COUNTS, criterion="aic", n_components=[1, 2, 3],

@@ -224,7 +224,7 @@ def test_infinite_tol_comes_back(tmp_path: Path) -> None:
 def test_loaded_model_can_be_fitted_again(path: Path) -> None:
     again = load(path).set_params(warm_start=True).fit(X)
     assert again.converged_
-    assert again.result_.n_iter <= 3
+    assert again.result_.n_iter <= 6  # no start stops before it
 
 
 # -------------------------------------------------------------------------------- what save refuses
