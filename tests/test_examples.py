@@ -90,6 +90,20 @@ def test_own_family_is_small():
     assert code_lines(path, "Rates", "Sums", "Exponential") <= 25
 
 
+def test_own_emission_is_small():
+    path = ROOT / "examples" / "plot_own_emission.py"
+    assert code_lines(path, "Chances", "Geometric") <= 20
+
+
+def test_earthquakes_have_the_published_numbers(pyplot):
+    found = runpy.run_path(str(ROOT / "examples" / "plot_earthquakes.py"))
+    two, three = (row.loglik for row in found["chosen"].table[1:3])
+    assert two == pytest.approx(-342.318267, abs=2e-3)  # stationary chains, at a tight maximum
+    assert three == pytest.approx(-329.460278, abs=2e-3)
+    rates = found["hmm"].lambdas_[:, 0]
+    assert rates == pytest.approx([13.146, 19.721, 29.714], abs=0.02)  # as the book prints them
+
+
 def test_every_reason_is_explained():
     page = (GUIDE / "did-it-converge.rst").read_text()
     words = " ".join(page.split())
