@@ -27,9 +27,10 @@ from latentem.engine.blocks import Sequences
 from latentem.engine.constraints import Fixed, Simplex
 from latentem.engine.family import Family
 from latentem.engine.model import Diagnosis, Expectation, LatentModel
-from latentem.engine.starts import InitParams, responsibilities
+from latentem.engine.starts import InitParams
 from latentem.engine.trees import add
 from latentem.models.chain import Chain, Smoothed, chain, smooth, smooth_long
+from latentem.models.chain_start import guess
 from latentem.models.sequences import BLOCK_ROWS, groups, pieces, row_weights, sequences
 from latentem.models.transitions import (
     maximize_rows,
@@ -202,39 +203,21 @@ class HiddenMarkov(LatentModel):
             )
         return self.guess(blocks, rng)
 
-    def guess(self, blocks: Sequence[Sequences], rng: np.random.Generator) -> HiddenMarkovParams:
+    def guess(
+        self,
+        blocks: Sequence[Sequences],
+        rng: np.random.Generator,
+        transmat: Array | None = None,
+    ) -> HiddenMarkovParams:
         """Parameters as `init_params` says, those of fixed groups included.
 
-        Transitions are counted between the first responsibilities of rows that follow
-        each other, with one more shared by each row of the matrix.
+        With `transmat`, the states are put in an order that suits these transition
+        probabilities; they are not returned.
         """
-        rows = np.concatenate([block.x for block in blocks])
-        weights = np.concatenate([row_weights(block) for block in blocks])
-        labels = [block.labels for block in blocks if block.labels is not None]
-        known = np.concatenate(labels) if len(labels) == len(blocks) else None
-        lasts = np.cumsum(np.concatenate([block.lengths for block in blocks])) - 1
-        x, k = self.family.encode(rows), self.n_components
-        found = []
-        for shares in responsibilities(self.family.points(x), weights, k, self.init_params, rng):
-            if known is not None:
-                shares[:, known >= 0] = known[known >= 0] == np.arange(k)[:, None]
-            follows = np.ones(len(rows) - 1, dtype=bool)
-            follows[lasts[:-1]] = False
-            before, after = shares[:, :-1][:, follows], shares[:, 1:][:, follows]
-            moves = (before * weights[:-1][follows]) @ after.T
-            found.append(self._assemble(moves, self.family.initialize(x, shares * weights, rng)))
-        if len(found) == 1:
-            return found[0]
-        sample = [self.encoded(block) for block in blocks]
+        return guess(self, blocks, rng, transmat)
 
-        def loglik(params: HiddenMarkovParams) -> float:
-            prepared = self.prepare(params)
-            return sum(self.e_step(prepared, block).loglik for block in sample)
-
-        return max(found, key=loglik)
-
-    def _assemble(self, moves: Array, family: Any) -> HiddenMarkovParams:
-        """Parameters from rough counts of transitions."""
+    def assembled(self, moves: Array, family: Any) -> HiddenMarkovParams:
+        """Parameters from rough counts of transitions, each row with one more, shared evenly."""
         k = self.n_components
         allowed = np.ones((k, k)) if self.transmat_mask is None else self.transmat_mask * 1.0
         even = allowed / allowed.sum(axis=1, keepdims=True)

@@ -182,9 +182,10 @@ def test_check_model_with_missing_cells(name, rng):
     ],
 )
 def test_check_model_of_restricted_chains(options):
-    rng = np.random.default_rng(5)  # a start where finite differences are good to 1e-6
-    x, lengths, _ = rows_of("counts", rng)
-    data = Sequences(x, lengths)
+    rng = np.random.default_rng(5)
+    states = np.concatenate([np.repeat(rng.integers(3, size=12), 8) for _ in range(4)])
+    x = rng.poisson(np.array([1.0, 6.0, 15.0])[states])[:, None].astype(float)
+    data = Sequences(x, np.array([150, 1, 133, 100]))
     model = HiddenMarkov(Poisson(), 3, **options)
     check_model(model, data, start=model.guess(model.blocks(data), rng), rng=1)
 

@@ -1,0 +1,196 @@
+r"""Where EM of a hidden Markov model begins when nobody says.
+
+Rows that look alike make first guesses of the states, by the start of the rows that
+`latentem.engine.starts` knows. Where states overlap in single rows but last for several,
+means over the rows around tell them apart better; where they part rows well, or change
+with every row, the rows themselves do. So the default makes both guesses, and keeps
+the one of higher likelihood after a few EM maps.
+
+States of a guess come in no order. Labels name them: they take the names that agree
+best with the labels. Else, where the chain has an order (structural zeros, or
+given transitions), they are put in the order that makes the guessed transitions likeliest;
+and a chain that only goes forward is guessed from even stretches of each sequence too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import permutations
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from latentem.engine.backends import SerialBackend
+from latentem.engine.blocks import Sequences
+from latentem.engine.starts import responsibilities
+from latentem.models.sequences import row_weights
+
+if TYPE_CHECKING:
+    from latentem.models.hidden_markov import HiddenMarkov, HiddenMarkovParams
+
+__all__ = ["averaged", "guess", "in_order"]
+
+Array = np.ndarray
+
+#: Rows before and after that a mean around a row takes in.
+AROUND = 7
+#: EM maps after which guesses are compared.
+MAPS = 3
+#: States up to which every order is tried.
+MOST = 6
+#: What a transition that is not allowed weighs beside one of probability 1.
+RARE = 1e-12
+
+
+class _Rows(NamedTuple):
+    """All rows of the data, with what guesses need of them."""
+
+    x: Any  # encoded
+    weights: Array  # (n,)
+    lengths: Array  # (S,)
+    labels: Array | None
+    follows: Array  # (n - 1,) bool: whether row t + 1 is of the same sequence as row t
+
+
+def guess(
+    model: HiddenMarkov,
+    blocks: Sequence[Sequences],
+    rng: np.random.Generator,
+    transmat: Array | None = None,
+) -> HiddenMarkovParams:
+    """Parameters as ``model.init_params`` says; with `transmat`, its states in that order."""
+    rows = _rows(model, blocks)
+    found = [_params(model, rows, shares, rng, transmat) for shares in _shares(model, rows, rng)]
+    if len(found) == 1:
+        return found[0]
+    sample, serial = [model.encoded(block) for block in blocks], SerialBackend()
+
+    def tried(params: HiddenMarkovParams) -> tuple[bool, float, HiddenMarkovParams]:
+        point = serial.expect(model, params, sample)
+        for _ in range(MAPS):
+            params = model.m_step(point.statistics, params)
+            point = serial.expect(model, params, sample)
+        sound = not model.diagnose(params, point.statistics).degenerate
+        return sound, point.loglik if point.loglik > -np.inf else -np.inf, params
+
+    with np.errstate(all="ignore"):
+        return max(map(tried, found), key=lambda end: end[:2])[2]
+
+
+def _rows(model: HiddenMarkov, blocks: Sequence[Sequences]) -> _Rows:
+    labels = [block.labels for block in blocks if block.labels is not None]
+    lengths = np.concatenate([block.lengths for block in blocks])
+    follows = np.ones(lengths.sum() - 1, dtype=bool)
+    follows[np.cumsum(lengths)[:-1] - 1] = False
+    return _Rows(
+        model.family.encode(np.concatenate([block.x for block in blocks])),
+        np.concatenate([row_weights(block) for block in blocks]),
+        lengths,
+        np.concatenate(labels) if len(labels) == len(blocks) else None,
+        follows,
+    )
+
+
+def _shares(model: HiddenMarkov, rows: _Rows, rng: np.random.Generator) -> Iterator[Array]:
+    """Guessed responsibilities (K, n), one or more to choose from."""
+    k, how = model.n_components, model.init_params
+    points = model.family.points(rows.x)
+    yield from responsibilities(points, rows.weights, k, how, rng)
+    if how != "kmeans" or k == 1 or rows.lengths.max() < 3:
+        return
+    around = averaged(points, rows.weights, rows.lengths, AROUND)
+    yield from responsibilities(around, rows.weights, k, how, rng)
+    mask = model.transmat_mask
+    if mask is not None and not np.tril(mask, -1).any():  # it only goes forward
+        place = np.concatenate([np.arange(length) * k // length for length in rows.lengths])
+        yield (place == np.arange(k)[:, None]).astype(float)
+
+
+def averaged(points: Array, weights: Array, lengths: Array, around: int) -> Array:
+    """Weighted means of points (n, d) over `around` rows to either side, within sequences."""
+    centre = np.average(points, axis=0, weights=weights)
+    sums = np.zeros((len(points) + 1, points.shape[1] + 1))
+    np.cumsum((points - centre) * weights[:, None], axis=0, out=sums[1:, 1:])
+    np.cumsum(weights, out=sums[1:, 0])
+    ends = np.cumsum(lengths)
+    row = np.arange(len(points))
+    low = np.maximum(row - around, np.repeat(ends - lengths, lengths))
+    high = np.minimum(row + around + 1, np.repeat(ends, lengths))
+    sums = sums[high] - sums[low]
+    weight = sums[:, :1]
+    seen = weight > 0
+    return centre + np.where(seen, sums[:, 1:] / np.where(seen, weight, 1.0), 0.0)
+
+
+def _params(
+    model: HiddenMarkov,
+    rows: _Rows,
+    shares: Array,
+    rng: np.random.Generator,
+    transmat: Array | None,
+) -> HiddenMarkovParams:
+    """Parameters from guessed responsibilities.
+
+    Transitions are counted between rows that follow each other, with one more shared by
+    each row of the matrix.
+    """
+    mask = model.transmat_mask
+    if transmat is None and mask is not None:
+        transmat = mask / mask.sum(axis=1, keepdims=True)
+    if rows.labels is not None and (rows.labels >= 0).any():
+        known = rows.labels >= 0
+        told = (rows.labels[known] == np.arange(len(shares))[:, None]) * rows.weights[known]
+        shares = shares[linear_sum_assignment(told @ shares[:, known].T, maximize=True)[1]]
+        shares[:, known] = rows.labels[known] == np.arange(len(shares))[:, None]
+    elif transmat is not None:
+        shares = shares[in_order(_moves(shares, rows), transmat)]
+    family = model.family.initialize(rows.x, shares * rows.weights, rng)
+    return model.assembled(_moves(shares, rows), family)
+
+
+def _moves(shares: Array, rows: _Rows) -> Array:
+    before = shares[:, :-1] * (rows.weights[:-1] * rows.follows)
+    return before @ shares[:, 1:].T
+
+
+def in_order(moves: Array, transmat: Array) -> Array:
+    """An order of states in which guessed transitions (K, K) are likely under `transmat`.
+
+    The likeliest, up to `MOST` states. Of more, states change places, or go elsewhere in the
+    order, as long as that makes it likelier.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latentem import left_right
+    >>> moves = np.array([[9.0, 0.0, 1.0], [1.0, 9.0, 0.0], [0.0, 0.0, 9.0]])  # 1, 0, 2
+    >>> in_order(moves, left_right(3) / 2).tolist()
+    [1, 0, 2]
+    """
+    k = len(moves)
+    logs = np.log(np.maximum(transmat, RARE))
+
+    def values(orders: Array) -> Array:
+        return np.einsum("oij,ij->o", moves[orders[:, :, None], orders[:, None, :]], logs)
+
+    if k <= MOST:
+        orders = np.array(list(permutations(range(k))))
+        return orders[np.argmax(values(orders))]
+    away = moves.sum(axis=1) - moves.sum(axis=0)
+    orders = np.array([np.arange(k), np.argsort(-away, kind="stable")])
+    while True:
+        found = values(orders)
+        best = orders[np.argmax(found)]
+        near = [best]
+        for i, j in np.argwhere(~np.eye(k, dtype=bool)):
+            rest = np.delete(best, i)
+            near.append(np.insert(rest, j, best[i]))
+            if i < j:
+                other = best.copy()
+                other[[i, j]] = best[[j, i]]
+                near.append(other)
+        orders = np.array(near)
+        found = values(orders)
+        if found.max() <= found[0] + 1e-9 * abs(found[0]):
+            return best
