@@ -17,6 +17,7 @@ _PUBLIC = {
     "GMMHMM": "estimators.gaussian_hmm",
     "PoissonHMM": "estimators.count_hmm",
     "CategoricalHMM": "estimators.count_hmm",
+    "GaussianImputer": "estimators.imputer",
     "select": "engine.selection",
     "Selection": "engine.selection",
     "standard_errors": "engine.information",

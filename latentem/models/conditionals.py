@@ -106,6 +106,7 @@ def conditionals(
     row_distances[order] = distances
     of_rows = patterns.of_rows()
     constant = (~absent) @ (LOG_2PI + 2 * np.log(scale)) + seen
+    constant[absent.all(axis=1)] = 0.0  # not what rounding leaves of it
     loglik = -0.5 * (row_distances + constant[of_rows])
     return Conditioned(out, deviations * scale, of_rows, loglik, row_distances)
 

@@ -95,6 +95,8 @@ class MultivariateNormal(LatentModel):
     units : Units, optional
         Made by `learn`. Parameters are in the units of the data whatever they are;
         acceleration works on standardised columns.
+    labels : sequence, optional
+        What to call the columns in sentences; their numbers by default.
 
     Examples
     --------
@@ -107,9 +109,15 @@ class MultivariateNormal(LatentModel):
     ([14.7222, 49.3333], -101.7856)
     """
 
-    def __init__(self, prior: NormalPrior | None = None, units: Units | None = None):
+    def __init__(
+        self,
+        prior: NormalPrior | None = None,
+        units: Units | None = None,
+        labels: Sequence[Any] | None = None,
+    ):
         self.prior = prior
         self.units = units
+        self.labels = labels
 
     def __repr__(self) -> str:
         return f"MultivariateNormal({'' if self.prior is None else 'prior'})"
@@ -122,7 +130,8 @@ class MultivariateNormal(LatentModel):
         column_moments(x, weights, total, centre, scatter)
         scale = np.sqrt(scatter / np.where(total > 0, total, 1.0))
         sound = (scale > cov.RESOLUTION * np.abs(centre)) & (scale > 0)
-        return MultivariateNormal(self.prior, Units(centre, np.where(sound, scale, 1.0)))
+        units = Units(centre, np.where(sound, scale, 1.0))
+        return MultivariateNormal(self.prior, units, self.labels)
 
     def blocks(self, data: Any, size: int | None = None) -> list[PatternBlock]:
         if isinstance(data, list) and all(isinstance(part, PatternBlock) for part in data):
@@ -227,16 +236,17 @@ class MultivariateNormal(LatentModel):
     def diagnose(self, params: NormalParams, statistics: NormalStatistics) -> Diagnosis:
         moments = self._moments_outside(statistics.moments)
         constant = cov.constant(moments)
+        labels = range(len(constant)) if self.labels is None else self.labels
         notes = tuple(
-            f"column {j} is constant: its variance is set to the floor of rounding"
-            for j in np.flatnonzero(constant)
+            f"column {labels[j]} is constant: its variance is set to the floor of rounding"
+            for j in np.flatnonzero(constant).tolist()
         )
         if self.prior is not None and self.prior.proper:
             return Diagnosis((), notes)
         return Diagnosis(
-            tuple(_singular(moments, np.flatnonzero(~constant))),
+            tuple(_singular(moments, np.flatnonzero(~constant), labels)),
             notes,
-            tuple(_never_together(statistics.together, np.flatnonzero(~constant))),
+            tuple(_never_together(statistics.together, np.flatnonzero(~constant), labels)),
         )
 
     def inside(self, params: NormalParams) -> NormalParams:
@@ -310,7 +320,7 @@ def counted(data: Any) -> tuple[Array, Array, Array]:
     return x, missing, np.ones(len(x)) if weights is None else weights
 
 
-def _singular(moments: Moments, columns: Array) -> list[str]:
+def _singular(moments: Moments, columns: Array, labels: Sequence[Any]) -> list[str]:
     """Why a covariance is singular up to rounding, in a sentence; none where it is not."""
     raw, floor = moments.scatter / moments.weight[0], cov.resolution(moments)
     if not cov.on_floor(raw, floor, columns, "full")[0]:
@@ -325,18 +335,18 @@ def _singular(moments: Moments, columns: Array) -> list[str]:
     involved = columns[size > 1e-2 * size.max()]
     if len(involved) > NAMED + 1:
         return [f"{len(involved)} columns are collinear, or too few rows have them all, {why} some"]
-    *others, last = involved
+    *others, last = (labels[j] for j in involved)
     names = ", ".join(map(str, others))
     return [f"columns {names} and {last} are collinear, {why} column {last}"]
 
 
-def _never_together(together: Array, columns: Array) -> list[str]:
+def _never_together(together: Array, columns: Array, labels: Sequence[Any]) -> list[str]:
     """Pairs of columns that no row has both of, in sentences."""
     seen = together[np.ix_(columns, columns)]
     pairs = np.argwhere(np.triu(seen == 0, 1))
     told = [
-        f"columns {columns[a]} and {columns[b]} are never seen together: the data do not settle "
-        "their covariance beyond what the other columns tell of both"
+        f"columns {labels[columns[a]]} and {labels[columns[b]]} are never seen together: the data "
+        "do not settle their covariance beyond what the other columns tell of both"
         for a, b in pairs[:NAMED]
     ]
     if len(pairs) > NAMED:

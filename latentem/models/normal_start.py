@@ -19,14 +19,17 @@ LEAST = 0.05
 PUSH = 0.1
 
 
-def available_cases(blocks: Sequence[PatternBlock]) -> tuple[Array, Array]:
+def available_cases(
+    blocks: Sequence[PatternBlock], rng: np.random.Generator | None = None
+) -> tuple[Array, Array]:
     """Means and variances of what is seen, correlations of the rows that have both columns.
 
     Correlations are shrunk, and pulled towards 0 until the matrix is positive definite.
     Data may be so balanced that the correlation seen is exactly 0 where the likelihood
     has a saddle (Murray 1977, in the discussion of Dempster, Laird and Rubin,
     doi:10.1111/j.2517-6161.1977.tb01600.x); EM would stay there, so correlations of pairs
-    that are not always both seen are pushed a little, each by another amount.
+    that are not always both seen are pushed a little, each by another amount: drawn from
+    `rng`, or the same ones always.
     """
     d = blocks[0].rows.shape[1]
     together = np.sum([block.together for block in blocks], axis=0)
@@ -56,7 +59,7 @@ def available_cases(blocks: Sequence[PatternBlock]) -> tuple[Array, Array]:
     scale = np.sqrt(spread * spread.T)
     correlation = np.divide(covariance, scale, out=np.zeros((d, d)), where=scale > 0)
     correlation = np.clip(correlation, -1.0, 1.0) * together / (together + SHRINK)
-    correlation += _push(together)
+    correlation += _push(together, rng)
     np.fill_diagonal(correlation, 1.0)
     correlation = 0.5 * (correlation + correlation.T)
     least = np.linalg.eigvalsh(correlation)[0]
@@ -67,13 +70,16 @@ def available_cases(blocks: Sequence[PatternBlock]) -> tuple[Array, Array]:
     return mean, correlation * np.outer(deviation, deviation)
 
 
-def _push(together: Array) -> Array:
+def _push(together: Array, rng: np.random.Generator | None) -> Array:
     """Small numbers of both signs, no two alike, where a pair is not always both seen."""
     d = len(together)
     count = together.diagonal()
     partly = together < np.minimum(count[:, None], count)
     partly |= (together < count.max()) & ~np.eye(d, dtype=bool)
-    place = np.arange(d * d).reshape(d, d) + 1.0
-    number = 2 * np.modf(place * 0.6180339887498949)[0] - 1  # spreads evenly in (-1, 1)
+    if rng is None:
+        place = np.arange(d * d).reshape(d, d) + 1.0
+        number = 2 * np.modf(place * 0.6180339887498949)[0] - 1  # spreads evenly in (-1, 1)
+    else:
+        number = rng.uniform(-1.0, 1.0, size=(d, d))
     number = np.triu(number, 1)
     return np.where(partly, PUSH * (number + number.T) / np.sqrt(together + SHRINK), 0.0)
