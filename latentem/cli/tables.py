@@ -83,8 +83,8 @@ class Table:
             which = f"row{'' if len(rows) == 1 else 's'} {listed(rows)}"
             texts.append(
                 f"{len(rows):,} of {plural(len(self.complete), 'row')} left out, because a cell is "
-                f"missing ({where}): {which}, counted below the header. Mixtures need complete "
-                "rows for now"
+                f"missing ({where}): {which}, counted below the header: this command "
+                "fits complete rows"
             )
         return texts
 

@@ -183,7 +183,7 @@ def test_rows_with_missing_cells_are_named_and_keep_their_line(folder: Path, cap
     assert code == 0
     assert "2 of 272 rows left out, because a cell is missing (eruptions 1, waiting 1)" in err
     assert "rows 4, 11, counted below the header" in err
-    assert "need complete rows for now" in err
+    assert "this command fits complete rows" in err
     assert found["data"]["rows_left_out"] == [4, 11]
     assert found["data"]["rows_used"] == 270
     with open("labels.csv", newline="") as file:  # noqa: PTH123
