@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +203,20 @@ def test_wrong_options_name_the_option(argv: list[str], folder: Path, capsys: An
         main(["hmm", "quakes.csv", *argv])
     assert error.value.code == 2
     assert argv[0] in capsys.readouterr().err
+
+
+def test_json_keys_and_options_are_those_of_the_guide(folder: Path, capsys: Any) -> None:
+    guide = Path(__file__).parents[2] / "docs" / "guide" / "command-line.rst"
+    text = guide.read_text(encoding="utf-8")
+    argv = ("real.csv", "--states", "1:2", "--starts", "1", "--forecast", "2")
+    found = run(capsys, *argv)[1]
+    for name, part in found.items():
+        keys = part[0] if isinstance(part, list) else part if isinstance(part, dict) else {}
+        for key in (name, *keys):
+            assert f"``{key}``" in text, f"the guide does not describe {name}.{key}"
+    with pytest.raises(SystemExit):
+        main(["hmm", "--help"])
+    for option in set(re.findall(r"(?<!\S)--[a-z-]+", capsys.readouterr().out)) - {
+        "--help", "--version",
+    }:  # fmt: skip
+        assert option in text, f"the guide does not describe {option}"
