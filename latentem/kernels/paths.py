@@ -6,39 +6,103 @@ The most probable path (Viterbi 1967, doi:10.1109/TIT.1967.1054010) ends in the 
 
 `search` leaves all v, and `trace` asks on its way back which i it was: K comparisons a
 row, where pointers for every state would cost K squared. Both run in either direction (a
-path has no direction), so that a long sequence can be searched from both ends.
+path has no direction), so that a long sequence can be searched from both ends. The row
+step is written in LLVM's language, as in `latentem.kernels.chain`.
 """
 
 import numpy as np
-from numba import njit
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import config, njit, types
+from numba.extending import intrinsic
 
 __all__ = ["draw", "search", "trace"]
 
 TILE = 64  # rows at a time
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _best(matrix, v, b, ahead):
-    """``ahead[j] = b[j] + max_i (v[i] + matrix[i, j])``, four rows of `matrix` at a time."""
-    n = v.size
-    for i in range(0, n, 4):
-        v0, v1, v2, v3 = v[i], v[i + 1], v[i + 2], v[i + 3]
-        row0, row1, row2, row3 = matrix[i], matrix[i + 1], matrix[i + 2], matrix[i + 3]
-        if i == 0:
-            for j in range(n):
-                x0, x1, x2, x3 = v0 + row0[j], v1 + row1[j], v2 + row2[j], v3 + row3[j]
-                x0 = x1 if x1 > x0 else x0
-                x2 = x3 if x3 > x2 else x2
-                ahead[j] = x2 if x2 > x0 else x0
-        else:
-            for j in range(n):
-                x0, x1, x2, x3 = v0 + row0[j], v1 + row1[j], v2 + row2[j], v3 + row3[j]
-                x0 = x1 if x1 > x0 else x0
-                x2 = x3 if x3 > x2 else x2
-                x0 = x2 if x2 > x0 else x0
-                ahead[j] = x0 if x0 > ahead[j] else ahead[j]
-    for j in range(n):
-        ahead[j] += b[j]
+if config.DISABLE_JIT:  # type: ignore[attr-defined]
+
+    def _best(matrix, v, b, ahead):
+        """``ahead[j] = b[j] + max_i (v[i] + matrix[i, j])``."""
+        ahead[:] = b + (v[:, None] + matrix).max(axis=0)
+
+else:
+    LANES = ir.VectorType(ir.DoubleType(), 4)
+    INDEX = ir.IntType(64)
+
+    def _index(value):
+        return ir.Constant(INDEX, value)
+
+    def _lanes(builder, pointer, index):
+        """Where four numbers from `index` on stand."""
+        return builder.bitcast(builder.gep(pointer, [index]), LANES.as_pointer())
+
+    def _load(builder, pointer, index):
+        return builder.load(_lanes(builder, pointer, index), align=8)
+
+    def _everywhere(builder, number):
+        """One number in all lanes."""
+        undefined = ir.Constant(LANES, ir.Undefined)
+        first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), 4), [0] * 4)
+        return builder.shuffle_vector(first, undefined, zeros)
+
+    def _larger(builder, x, y):
+        return builder.select(builder.fcmp_ordered(">", x, y), x, y)
+
+    def _block(builder, arrays, n, begin, width):
+        """The columns of `ahead` from `begin` on, `width` vectors at a time while they fit."""
+        matrix, v, b, ahead = arrays
+        entry = builder.block
+        test, loop, last, done = (builder.append_basic_block() for _ in range(4))
+        builder.branch(test)
+        builder.position_at_end(test)
+        column = builder.phi(INDEX)
+        column.add_incoming(begin, entry)
+        following = builder.add(column, _index(4 * width))
+        builder.cbranch(builder.icmp_signed("<=", following, n), loop, done)
+        builder.position_at_end(loop)
+        i = builder.phi(INDEX)
+        i.add_incoming(_index(0), test)
+        # Two sets of largest values, of even and of odd rows: short chains of comparisons.
+        least = ir.Constant(LANES, [float("-inf")] * 4)
+        bests = [[builder.phi(LANES) for _ in range(width)] for _ in range(2)]
+        for term, found in enumerate(bests):
+            row = builder.add(i, _index(term))
+            value = _everywhere(builder, builder.load(builder.gep(v, [row])))
+            place = builder.add(builder.mul(row, n), column)
+            for k, best in enumerate(found):
+                moves = _load(builder, matrix, builder.add(place, _index(4 * k)))
+                best.add_incoming(least, test)
+                found[k] = _larger(builder, builder.fadd(value, moves), best)
+                best.add_incoming(found[k], loop)
+        next_i = builder.add(i, _index(2))
+        i.add_incoming(next_i, loop)
+        builder.cbranch(builder.icmp_signed("<", next_i, n), loop, last)
+        builder.position_at_end(last)
+        for k, (even, odd) in enumerate(zip(*bests, strict=True)):
+            place = builder.add(column, _index(4 * k))
+            value = builder.fadd(_larger(builder, even, odd), _load(builder, b, place))
+            builder.store(value, _lanes(builder, ahead, place), align=8)
+        column.add_incoming(following, last)
+        builder.branch(test)
+        builder.position_at_end(done)
+        return column
+
+    @intrinsic
+    def _best(context, matrix, v, b, ahead):
+        def code(context, builder, signature, arguments):
+            made = [
+                context.make_array(kind)(context, builder, array)
+                for kind, array in zip(signature.args, arguments, strict=True)
+            ]
+            n = builder.extract_value(made[0].shape, 1)
+            column = _index(0)
+            for width in (4, 1):
+                column = _block(builder, [array.data for array in made], n, column, width)
+            return context.get_dummy_value()
+
+        return types.void(matrix, v, b, ahead), code
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -78,37 +142,34 @@ def search(log_density, offsets, vectors, reverse, matrix, stored, scales):
         What was taken out of `vectors`: the largest log joint density of a path. -inf
         where no path is possible, NaN where a log density is NaN or +inf.
     """
-    n_padded = matrix.shape[0]
+    n_padded, step = matrix.shape[0], -1 if reverse else 1
     tile = np.full((TILE, n_padded), -np.inf)
     for s in range(offsets.size - 1):
         begin, end = offsets[s], offsets[s + 1]
-        scale, done, bad = 0.0, 0, 0
-        previous = vectors[s]
+        scale, done, bad, t = 0.0, 0, 0, end if reverse else begin - 1
         while done < end - begin:
             size = min(TILE, end - begin - done)
             low = end - done - size if reverse else begin + done
             bad += _rows(log_density, low, size, tile)
             for r in range(size):
-                row = size - 1 - r if reverse else r
-                ahead = stored[low + row]
+                t += step
                 if done + r == 0:
                     for j in range(n_padded):
-                        ahead[j] = previous[j] + tile[row, j]
+                        stored[t, j] = vectors[s, j] + tile[t - low, j]
                 else:
-                    _best(matrix, previous, tile[row], ahead)
-                previous = ahead
+                    _best(matrix, stored[t - step], tile[t - low], stored[t])
             top = -np.inf
             for j in range(n_padded):
-                top = max(top, previous[j])
+                top = max(top, stored[t, j])
             if top > -np.inf:
                 scale += top
                 for j in range(n_padded):
-                    previous[j] -= top
+                    stored[t, j] -= top
             else:
                 scale = -np.inf
             done += size
         for j in range(n_padded):
-            vectors[s, j] = previous[j]
+            vectors[s, j] = stored[t, j]
         scales[s] = scale if bad == 0 else np.nan
 
 
