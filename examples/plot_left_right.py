@@ -35,19 +35,15 @@ print(f"{len(runs)} runs of {min(map(len, runs))} to {max(map(len, runs))} minut
 # The mask
 # --------
 #
-# The order of the states is the order of the phases, so they are given starting means
-# in that order: here those of quarters of each run. A random start would have to guess
-# which cluster is which phase. Each run begins in the first phase: its start
-# distribution is fixed.
+# The order of the states is the order of the phases: the start knows that and guesses
+# them from stretches of each run. Each run begins in the first phase, so the start
+# distribution is given and fixed.
 
-quarters = [np.array_split(run, 4) for run in runs]
-means = [np.nanmean(np.concatenate([parts[k] for parts in quarters]), axis=0) for k in range(4)]
 mask = latentem.left_right(4)
 print(mask.astype(int))
 
 hmm = latentem.GaussianHMM(
     4,
-    means_init=means,
     transmat_mask=mask,
     startprob_init=[1, 0, 0, 0],
     fixed=("startprob",),

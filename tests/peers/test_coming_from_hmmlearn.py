@@ -12,7 +12,7 @@ import latentem
 from latentem.datasets import load_earthquakes
 
 pytest.importorskip("hmmlearn")
-from hmmlearn import hmm  # noqa: E402
+from hmmlearn import hmm
 
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "coming-from-hmmlearn.rst"
 COUNTS = load_earthquakes()[["count"]]
