@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -18,13 +17,14 @@ from latentem.engine.family import Family
 from latentem.engine.flat import FlatSpace
 from latentem.engine.result import EMResult
 from latentem.engine.starts import InitParams
-from latentem.engine.trees import rebuild
 from latentem.engine.warnings import ImpossibleRowWarning, tell
 from latentem.estimators.chain_checks import check_probabilities, check_sequences, check_transitions
+from latentem.estimators.chain_order import in_this_order
+from latentem.estimators.chain_starting import begin_at
 from latentem.estimators.forecasting import Forecast, pseudo_residuals
 from latentem.estimators.settings import em_settings, generator
-from latentem.estimators.starting import family_like
 from latentem.estimators.streaming import StreamState, start, step
+from latentem.estimators.validation import check_weights
 from latentem.models import decoding
 from latentem.models.hidden_markov import HiddenMarkov, HiddenMarkovParams
 from latentem.models.sequences import row_weights
@@ -73,12 +73,19 @@ class BaseHMM(BaseEstimator):
         """Set the fitted attributes of the family."""
 
     @abstractmethod
-    def _given_family(self) -> Any:
-        """Starting values of the family; None, or None in place of each that was not given."""
+    def _given_family(self, family: Family, width: int) -> Any:
+        """Starting values of the family for `width` columns, checked.
+
+        None, or None in place of each that was not given.
+        """
 
     @abstractmethod
     def _width(self, params: Any) -> int | None:
         """Number of columns that parameters of the family are for; None if they do not tell."""
+
+    def _learned(self, family: Family, X: Array) -> Family:
+        """The family with what it learns from the rows of a fit."""
+        return family.learn(X)
 
     def _fitted_family(self) -> Family:
         """The family that the fitted attributes belong to."""
@@ -88,11 +95,12 @@ class BaseHMM(BaseEstimator):
     def _fixed(self) -> dict[str, Any]:
         """The argument `fixed`, checked, as a dict."""
         fixed, known = self.fixed, ("startprob", "transmat", *self._GROUPS)
-        if not isinstance(fixed, list | tuple | Mapping) or set(fixed) - set(known):
+        if not isinstance(fixed, list | tuple | Mapping) or any(n not in known for n in fixed):
             raise ValueError(
                 f"fixed must be a tuple of names from {known}, or a dict of them, got {fixed!r}"
             )
         found = dict(fixed) if isinstance(fixed, Mapping) else dict.fromkeys(fixed, True)
+        found = {group: kept for group, kept in found.items() if kept is not False}
         for group in set(found) & set(self._GROUPS):
             if found[group] is not True:
                 raise ValueError(
@@ -114,12 +122,7 @@ class BaseHMM(BaseEstimator):
         )
 
     def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        lengths: Any = None,
-        sample_weight: Any = None,
-        labels: Any = None,
+        self, X: Any, lengths: Any = None, sample_weight: Any = None, labels: Any = None
     ) -> BaseHMM:
         """Fit by expectation-maximisation (Baum-Welch).
 
@@ -128,7 +131,6 @@ class BaseHMM(BaseEstimator):
         X : array-like or frame (n_samples, n_features), or list of such
             One sequence, or sequences stacked with `lengths`, or a list of sequences. A
             row of NaN was not seen; single NaN cells where the family takes them.
-        y : ignored
         lengths : (n_sequences,) array-like of int, optional
             Rows of each sequence; they sum to n_samples.
         sample_weight : (n_sequences,) array-like, optional
@@ -156,13 +158,15 @@ class BaseHMM(BaseEstimator):
         settings = em_settings(self)
         model = self._model()
         data = check_sequences(self, X, lengths, sample_weight, labels, reset=True)
-        if data.weights is not None and not np.all(data.weights > 0):  # absent is absent
-            data = data.take(np.flatnonzero(data.weights > 0))
         self._check_enough(data)
-        learned = model.family.learn(data.x[~np.isnan(data.x).all(axis=1)])
+        seen = data.x if model.family.missing_cells else data.x[~np.isnan(data.x).all(axis=1)]
+        learned = self._learned(model.family, seen)
         if learned is not model.family:
             model = self._model(learned)
-        begin = self._start(model, data)
+        if data.weights is not None and not np.all(data.weights > 0):  # absent is absent
+            model.seen(data)  # refuses rows by the number that they were given with
+            data = data.take(np.flatnonzero(data.weights > 0))
+        begin = begin_at(self, model, data.x.shape[1])
         result = settings.run(model, data, start=begin, rng=generator(self.random_state))
         self.model_ = model
         self.startprob_ = np.array(model.startprob(result.params))
@@ -186,61 +190,6 @@ class BaseHMM(BaseEstimator):
                 "give more rows or ask for fewer states"
             )
 
-    def _start(self, model: HiddenMarkov, data: Sequences) -> HiddenMarkovParams | Callable:
-        """Parameters to start from, or the function that makes them."""
-        k = model.n_components
-        first, moves, family = self.startprob_init, self.transmat_init, self._given_family()
-        if first is not None:
-            first = check_probabilities(first, (k,), "startprob_init")
-        if moves is not None:
-            moves = check_transitions(moves, k, "transmat_init", model.transmat_mask)
-        parts = (None,) if family is None else tuple(family)
-        self._refuse_fixed(model, first, moves, family)
-        if all(value is not None for value in parts):
-            family = family_like(
-                model, data.x[~np.isnan(data.x).all(axis=1)], family, "the starting values"
-            )
-        if model.stationary:
-            if first is not None:
-                raise ValueError(
-                    "stationary=True makes the start distribution follow from transmat: leave "
-                    "startprob_init out"
-                )
-            complete = moves is not None
-        else:
-            complete = first is not None and moves is not None
-        if complete and all(value is not None for value in parts):
-            return HiddenMarkovParams(first, moves, family)
-
-        def begin(blocks: Sequence[Sequences], rng: np.random.Generator) -> HiddenMarkovParams:
-            made = model.guess(blocks, rng)
-            own = made.family
-            if family is not None:
-                pairs = zip(parts, made.family, strict=True)
-                own = rebuild(made.family, [new if old is None else old for old, new in pairs])
-            return HiddenMarkovParams(
-                made.startprob if first is None else first,
-                made.transmat if moves is None else moves,
-                own,
-            )
-
-        return begin
-
-    def _refuse_fixed(self, model: HiddenMarkov, first: Any, moves: Any, family: Any) -> None:
-        """Refuse groups that are fixed without a value given for them."""
-        given = {"startprob": first, "transmat": moves}
-        for group in self._GROUPS:
-            given[group] = None if family is None else getattr(family, group, None)
-        loose = [group for group in self._fixed() if given.get(group) is None]
-        if not self._GROUPS and family is None:
-            loose += list(model.family.fixed)
-        if loose:
-            arguments = [self._GROUPS.get(group, f"{group}_init") for group in loose]
-            raise ValueError(
-                f"fixed keeps starting values, and none are given for {', '.join(loose)}: pass "
-                f"{', '.join(arguments)}"
-            )
-
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "transmat_")
 
@@ -261,14 +210,33 @@ class BaseHMM(BaseEstimator):
         model = self._model(self._fitted_family())
         if model.n_components != k:
             raise ValueError(f"transmat_ is for {k} states, but n_components={self.n_components}")
+        check_transitions(moves, k, "transmat_", model.transmat_mask)
         return model, params
+
+    def _take_chain(self, startprob: Any, transmat: Any) -> None:
+        """Set what was given as parameters of the chain, checked."""
+        k, model = self.n_components, self._model()
+        self.transmat_ = check_transitions(transmat, k, "transmat", model.transmat_mask)
+        if model.stationary:
+            own = self.startprob_ = stationary_distribution(self.transmat_)
+            if startprob is not None and not np.allclose(startprob, own, atol=1e-6):
+                raise ValueError(
+                    f"stationary=True makes startprob follow from transmat: it is {own.round(4)}. "
+                    "Pass startprob=None"
+                )
+        else:
+            self.startprob_ = check_probabilities(startprob, (k,), "startprob")
+
+    def _columns(self, params: HiddenMarkovParams) -> int | None:
+        """Number of columns of the data, None where nothing tells."""
+        return getattr(self, "n_features_in_", None) or self._width(params.family)
 
     def _table(
         self, X: Any, lengths: Any, sample_weight: Any = None
     ) -> tuple[HiddenMarkov, HiddenMarkovParams, Sequences]:
         """The model, its parameters, and X checked against them."""
         model, params = self._ready()
-        width = getattr(self, "n_features_in_", None) or self._width(params.family)
+        width = self._columns(params)
         data = check_sequences(self, X, lengths, sample_weight, None, reset=False, width=width)
         return model, params, data
 
@@ -278,33 +246,31 @@ class BaseHMM(BaseEstimator):
         """The engine's view of this fit: model, parameters and data."""
         return self._table(X, lengths, sample_weight)
 
-    def _decoded(self, function: Callable, X: Any, lengths: Any, *more: Any) -> decoding.Decoded:
+    def _decoded(
+        self, function: Callable, X: Any, lengths: Any, *more: Any, weights: Any = None
+    ) -> decoding.Decoded:
         """What a function of `latentem.models.decoding` finds; warns of impossible rows."""
-        model, params, data = self._table(X, lengths)
+        model, params, data = self._table(X, lengths, weights)
         found = function(model, params, data, *more, backend_for(self.n_jobs))
         if np.any(found.impossible >= 0):
             s = int(np.argmax(found.impossible >= 0))
             row = int(found.impossible[s])
             tell(
-                f"row {row} (row {row - data.offsets[s]} of sequence {s}) has probability zero "
-                "in every state that can be reached there: the log-likelihood of its sequence is "
-                "-inf",
+                f"row {row} (row {row - data.offsets[s]} of sequence {s}) has probability zero in "
+                "every state that can be reached there: its sequence has log-likelihood -inf",
                 ImpossibleRowWarning,
             )
         return found
 
-    def score(self, X: Any, y: Any = None, lengths: Any = None, sample_weight: Any = None) -> float:
-        """Total log-likelihood of all sequences, as hmmlearn; -inf where one is impossible."""
-        logliks = self.score_sequences(X, lengths)
+    def score(self, X: Any, lengths: Any = None, sample_weight: Any = None) -> float:
+        """Total (weighted) log-likelihood of all sequences; -inf where one is impossible."""
+        found = self._decoded(decoding.filter_states, X, lengths, weights=sample_weight)
         if sample_weight is None:
-            return float(logliks.sum())
-        weights = np.asarray(sample_weight, dtype=float)
-        if weights.shape != logliks.shape or not np.all(weights >= 0):
-            raise ValueError(
-                f"sample_weight must have one weight >= 0 per sequence, shape {logliks.shape}"
-            )
-        present = weights > 0
-        return float(weights[present] @ logliks[present])
+            return float(found.loglik.sum())
+        weights = check_weights(sample_weight, len(found.loglik), "sequence")
+        assert weights is not None
+        present = weights > 0  # 0 * -inf would be NaN
+        return float(weights[present] @ found.loglik[present])
 
     def score_sequences(self, X: Any, lengths: Any = None) -> Array:
         """Log-likelihood of each sequence, (n_sequences,)."""
@@ -336,8 +302,7 @@ class BaseHMM(BaseEstimator):
         X, lengths
             As in `fit`.
         algorithm : {"viterbi", "map"}
-            The most probable path as a whole, or the most probable state of each row; the
-            latter may be a path that is impossible, of log density -inf.
+            The most probable path as a whole, or states of each row, which may be impossible.
 
         Returns
         -------
@@ -360,14 +325,17 @@ class BaseHMM(BaseEstimator):
         return self.decode(X, lengths, algorithm)[1]
 
     def sample_states(self, X: Any, lengths: Any = None, random_state: Any = None) -> Array:
-        """A path drawn from the posterior distribution of paths, (n_samples,) int64."""
+        """A path drawn from the posterior distribution of paths, (n_samples,) int64.
+
+        -1 in a sequence that is impossible.
+        """
         rng = generator(self.random_state if random_state is None else random_state)
         return self._decoded(decoding.draw_states, X, lengths, rng).values
 
     def start_state(self) -> StreamState:
         """The state of a stream of which nothing was seen yet; see `update`."""
         model, params = self._ready()
-        return start(model, params)
+        return start(model, params, self._columns(params))
 
     def update(self, state: StreamState, x: Any) -> tuple[StreamState, Array, float]:
         """Take one more row of a stream.
@@ -423,7 +391,7 @@ class BaseHMM(BaseEstimator):
         model, params, data = self._table(X, None)
         if len(data.lengths) > 1:
             raise ValueError("forecast goes on from the end of one sequence: pass one at a time")
-        last = self._decoded(decoding.filter_states, X, None).values[-1]
+        last = _shares(self._decoded(decoding.filter_states, X, None))[-1]
         states = decoding.forecast_states(params.transmat, last, int(h))
         return Forecast(states, model.family, params.family)
 
@@ -435,7 +403,7 @@ class BaseHMM(BaseEstimator):
         MacDonald 2009, section 6.2). NaN where nothing was seen.
         """
         model, params, data = self._table(X, lengths)
-        filtered = self._decoded(decoding.filter_states, X, lengths).values
+        filtered = _shares(self._decoded(decoding.filter_states, X, lengths))
         ahead = np.vstack([model.startprob(params), filtered[:-1] @ params.transmat])
         ahead[data.offsets[:-1]] = model.startprob(params)
         return pseudo_residuals(model.family, params.family, data.x, ahead)
@@ -469,27 +437,7 @@ class BaseHMM(BaseEstimator):
         >>> hmm.relabel([1, 0]).lambdas_.ravel().tolist()
         [1.0, 9.0]
         """
-        model, params = self._ready()
-        places = np.asarray(order)
-        if sorted(places.tolist()) != list(range(model.n_components)):
-            raise ValueError(
-                f"order must hold each of 0..{model.n_components - 1} once, got {places.tolist()}"
-            )
-        other = copy.copy(self)
-        for name, value in self.get_params(deep=False).items():
-            shared = name == "covariances_init" and getattr(self, "covariance_type", "") == "tied"
-            starts = name.endswith("_init") and name != "n_init" and not shared
-            if starts or name.startswith("transmat"):
-                setattr(other, name, _reordered(name, value, places))
-        if isinstance(self.fixed, Mapping):
-            kept = {group: _reordered(group, value, places) for group, value in self.fixed.items()}
-            other.fixed = kept
-        if hasattr(self, "model_"):
-            other.model_ = other._model(model.family)
-        other.startprob_ = model.startprob(params)[places]
-        other.transmat_ = params.transmat[places][:, places]
-        other._take_family(model.family.relabel(params.family, places))
-        return other
+        return in_this_order(self, order)
 
     def stationary_distribution(self) -> Array:
         """The distribution of states that the chain keeps, (n_components,)."""
@@ -542,16 +490,6 @@ class BaseHMM(BaseEstimator):
         from latentem.estimators.tables import to_frame
 
         return to_frame(self)
-
-
-def _reordered(name: str, value: Any, places: Array) -> Any:
-    """An argument about states, with the states in another order."""
-    if value is None or isinstance(value, bool):
-        return value
-    if hasattr(value, "_fields"):  # parameters of a family
-        return rebuild(value, [_reordered(name, part, places) for part in value])
-    array = np.asarray(value)
-    return array[places][:, places] if name.startswith("transmat") else array[places]
 
 
 def _shares(found: decoding.Decoded) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from latentem.engine.blocks import Sequences
-from latentem.estimators.validation import as_array, check_shape, check_values
+from latentem.estimators.validation import as_array, check_shape, check_values, check_weights
 from latentem.models.sequences import sequences
 
 __all__ = ["check_probabilities", "check_sequences", "check_transitions"]
@@ -30,51 +30,88 @@ def check_sequences(
     """X, which may be a list of sequences, with what belongs to it.
 
     `reset`, as at fit, remembers the columns. Missing rows and cells pass; the model
-    knows which its family takes.
+    knows which its family takes. The rows of a sequence of weight 0 are absent, whatever
+    they hold: they become missing.
     """
-    if _is_list(X):
-        if lengths is not None:
-            raise ValueError("a list of sequences has its own lengths: leave `lengths` out")
-        parts = [as_array(estimator, part, reset and i == 0) for i, part in enumerate(X)]
-        for i, part in enumerate(parts):
-            if part.shape[1] != parts[0].shape[1]:
-                raise ValueError(
-                    f"sequence 0 has {parts[0].shape[1]} columns and sequence {i} has "
-                    f"{part.shape[1]}: all need the same"
-                )
-        x, rows = np.concatenate(parts), np.array([len(part) for part in parts])
-        if labels is not None and len(labels) == len(parts) and np.ndim(labels[0]) == 1:
-            labels = np.concatenate([np.asarray(part) for part in labels])
-    else:
+    parts = _listed(X)
+    if parts is None:
         x = as_array(estimator, X, reset)
         rows = np.array([len(x)]) if lengths is None else np.atleast_1d(np.asarray(lengths))
+    elif lengths is not None:
+        raise ValueError("a list of sequences has its own lengths: leave `lengths` out")
+    else:
+        x, rows = _stacked(estimator, parts, reset)
+        labels = _stacked_labels(labels, rows)
     if width is not None and x.shape[1] != width:
         raise ValueError(
             f"X has {x.shape[1]} features, but {type(estimator).__name__} has parameters for "
             f"{width} features"
         )
+    found = sequences(Sequences(x, rows))
+    weights = check_weights(weights, len(found.lengths), "sequence")
+    if weights is not None and not np.all(weights > 0):
+        absent = np.repeat(weights == 0, found.lengths)
+        x = np.where(absent[:, None], np.nan, x)
     check_values(estimator, x, reset, missing=True)
-    if weights is not None:
-        weights = np.atleast_1d(np.asarray(weights, dtype=float))
-        if weights.shape != rows.shape:
-            raise ValueError(
-                f"sample_weight must have one weight per sequence, shape {rows.shape}, got "
-                f"{weights.shape}"
-            )
-        if not np.any(weights > 0):
-            raise ValueError("sample_weight is zero for every sequence: there is nothing to fit")
-    if labels is not None:
-        labels = np.asarray(labels)
-    return sequences(Sequences(x, rows, weights, labels))
+    return Sequences(x, found.lengths, weights, None if labels is None else _whole(labels))
 
 
-def _is_list(X: Any) -> bool:
-    """Whether X is a list of tables, not one table written as a list of rows."""
-    if not isinstance(X, list | tuple) or len(X) == 0:
-        return False
-    return len(getattr(X[0], "shape", ())) == 2 or (
-        isinstance(X[0], list | tuple) and len(X[0]) > 0 and np.ndim(X[0][0]) == 1
-    )
+def _listed(X: Any) -> list[Any] | None:
+    """The sequences of a list of them; None for one table, which may be a list of rows."""
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
+        X = list(X)
+    if not isinstance(X, list | tuple):
+        return None
+    if len(X) == 0:
+        raise ValueError("X is an empty list: there is no sequence")
+    first = getattr(X[0], "shape", None)
+    if first is None and isinstance(X[0], list | tuple) and len(X[0]) > 0:
+        nested = isinstance(X[0][0], list | tuple | np.ndarray)
+        return list(X) if nested else None
+    if first is not None and len(first) == 1 and len({np.shape(part) for part in X}) > 1:
+        raise ValueError(
+            "X is a list of 1-D arrays of different lengths: each sequence must be "
+            "(n_samples, n_features). If it has a single feature, pass x[:, None]"
+        )
+    return list(X) if first is not None and len(first) == 2 else None
+
+
+def _stacked(estimator: Any, parts: list[Any], reset: bool) -> tuple[Array, Array]:
+    """Sequences on top of each other, and their lengths; a sentence names a wrong one."""
+    found: list[Array] = []
+    for i, part in enumerate(parts):
+        try:
+            if np.shape(part)[:1] == (0,):
+                raise ValueError("it has no rows")
+            if found and np.ndim(part) == 2 and np.shape(part)[1] != found[0].shape[1]:
+                raise ValueError(
+                    f"it has {np.shape(part)[1]} columns, but sequence 0 has {found[0].shape[1]}"
+                )
+            found.append(as_array(estimator, part, reset and i == 0))
+        except ValueError as error:
+            raise ValueError(f"sequence {i} of X: {error}") from None
+    return np.concatenate(found), np.array([len(part) for part in found])
+
+
+def _stacked_labels(labels: Any, lengths: Array) -> Any:
+    """Labels of a list of sequences, which may be a list too, in one array."""
+    listed = isinstance(labels, list | tuple) and len(labels) > 0
+    if not listed or np.ndim(labels[0]) != 1:
+        return labels
+    if len(labels) != len(lengths):
+        raise ValueError(f"labels has {len(labels)} lists for {len(lengths)} sequences")
+    for i, (part, length) in enumerate(zip(labels, lengths, strict=True)):
+        if len(part) != length:
+            raise ValueError(f"sequence {i} has {length} rows, but {len(part)} labels")
+    return np.concatenate([np.asarray(part) for part in labels])
+
+
+def _whole(labels: Any) -> Array:
+    """Labels as an array; whole numbers that came as floats, say from a table, as integers."""
+    labels = np.asarray(labels)
+    if labels.dtype.kind == "f" and np.all(np.floor(labels) == labels):
+        return labels.astype(np.int64)
+    return labels
 
 
 def check_probabilities(value: Any, shape: tuple[int, ...], name: str) -> Array:

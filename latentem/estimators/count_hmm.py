@@ -10,7 +10,8 @@ import numpy as np
 from latentem.engine.family import Family
 from latentem.engine.starts import InitParams
 from latentem.estimators.base_hmm import BaseHMM
-from latentem.estimators.chain_checks import check_probabilities, check_transitions
+from latentem.estimators.chain_checks import check_probabilities
+from latentem.estimators.validation import check_shape
 from latentem.families.categorical import Categorical, CategoricalParams
 from latentem.families.poisson import Poisson, PoissonParams
 
@@ -110,8 +111,13 @@ class PoissonHMM(BaseHMM):
     def _take_family(self, params: PoissonParams) -> None:
         self.lambdas_ = params.lambdas
 
-    def _given_family(self) -> PoissonParams | None:
-        return None if self.lambdas_init is None else PoissonParams(_array(self.lambdas_init))
+    def _given_family(self, family: Family, width: int) -> PoissonParams | None:
+        if self.lambdas_init is None:
+            return None
+        lambdas = check_shape(self.lambdas_init, (self.n_components, width), "lambdas_init")
+        if np.any(lambdas < 0):
+            raise ValueError(f"lambdas_init must be >= 0, got {lambdas.min():g}")
+        return PoissonParams(lambdas)
 
     def _width(self, params: PoissonParams) -> int:
         return int(params.lambdas.shape[1])
@@ -124,7 +130,7 @@ class PoissonHMM(BaseHMM):
 
         Parameters
         ----------
-        startprob : (K,) array-like
+        startprob : (K,) array-like, or None if stationary
         transmat : (K, K) array-like
         lambdas : (K, d) array-like
             Expected counts per row.
@@ -140,8 +146,7 @@ class PoissonHMM(BaseHMM):
         if not (np.all(lambdas >= 0) and np.all(lambdas < np.inf)):
             raise ValueError("lambdas must be finite numbers >= 0")
         model = cls(k, **settings)
-        model.startprob_ = check_probabilities(startprob, (k,), "startprob")
-        model.transmat_ = check_transitions(transmat, k, "transmat", None)
+        model._take_chain(startprob, transmat)
         model.lambdas_ = lambdas
         model.n_features_in_ = d
         return model
@@ -243,10 +248,14 @@ class CategoricalHMM(BaseHMM):
 
     def _family(self) -> Categorical:
         groups = tuple(name for name in self._fixed() if name in self._GROUPS)
-        sizes = self.n_categories
-        if sizes is None and self.emissionprob_init is not None:
-            sizes = (np.shape(self.emissionprob_init)[-1],)  # of one column
-        return Categorical(sizes, fixed=groups)
+        return Categorical(self.n_categories, fixed=groups)
+
+    def _learned(self, family: Family, X: Array) -> Family:
+        """With one column, the number of categories is that of given probabilities."""
+        given = self.emissionprob_init
+        if self.n_categories is None and given is not None and X.shape[1] == 1:
+            return Categorical((np.shape(given)[-1],) if np.ndim(given) else None, family.fixed)
+        return family.learn(X)
 
     def _fitted_family(self) -> Categorical:
         model = getattr(self, "model_", None)
@@ -261,9 +270,15 @@ class CategoricalHMM(BaseHMM):
     def _take_family(self, params: CategoricalParams) -> None:
         self.emissionprob_ = params.emissionprob
 
-    def _given_family(self) -> CategoricalParams | None:
-        given = self.emissionprob_init
-        return None if given is None else CategoricalParams(_array(given))
+    def _given_family(self, family: Family, width: int) -> CategoricalParams | None:
+        if self.emissionprob_init is None:
+            return None
+        assert isinstance(family, Categorical)
+        assert isinstance(family.n_categories, tuple)  # it has learned them
+        shape = (self.n_components, sum(family.n_categories))
+        return CategoricalParams(
+            _by_column(family, self.emissionprob_init, shape, "emissionprob_init")
+        )
 
     def _width(self, params: CategoricalParams) -> int | None:
         sizes = self._fitted_family().n_categories
@@ -284,7 +299,7 @@ class CategoricalHMM(BaseHMM):
 
         Parameters
         ----------
-        startprob : (K,) array-like
+        startprob : (K,) array-like, or None if stationary
         transmat : (K, K) array-like
         emissionprob : (K, C) array-like
             Of one column, unless ``n_categories`` says otherwise.
@@ -298,14 +313,21 @@ class CategoricalHMM(BaseHMM):
             )
         k, c = emissionprob.shape
         model = cls(k, **settings)
-        sizes = model.n_categories
-        model.startprob_ = check_probabilities(startprob, (k,), "startprob")
-        model.transmat_ = check_transitions(transmat, k, "transmat", None)
-        if sizes is None:
-            emissionprob = check_probabilities(emissionprob, (k, c), "emissionprob")
-        model.emissionprob_ = emissionprob
+        sizes = (c,) if model.n_categories is None else model.n_categories
+        model._take_chain(startprob, transmat)
+        model.emissionprob_ = _by_column(Categorical(sizes), emissionprob, (k, c), "emissionprob")
         return model
 
 
-def _array(value: Any) -> Array:
-    return np.array(value, dtype=float)
+def _by_column(family: Categorical, value: Any, shape: tuple[int, ...], name: str) -> Array:
+    """Probabilities of categories, those of each column of the data summing to 1."""
+    value = check_shape(value, shape, name)
+    parts = family.by_column(value)
+    if len(parts) == 1:
+        return check_probabilities(value, shape, name)
+    return np.hstack(
+        [
+            check_probabilities(part, part.shape, f"{name} (column {j} of X)")
+            for j, part in enumerate(parts)
+        ]
+    )

@@ -53,7 +53,8 @@ class Forecast:
         level : float
             Probability between the limits, between 0 and 1.
         """
-        if not 0 < level < 1:
+        number = isinstance(level, int | float | np.number)
+        if not number or not 0 < level < 1:
             raise ValueError(f"level must be between 0 and 1, got {level!r}")
         return self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)
 

@@ -11,7 +11,7 @@ from latentem.engine.family import Family
 from latentem.engine.moments import Scatter
 from latentem.engine.starts import InitParams
 from latentem.estimators.base_hmm import BaseHMM
-from latentem.estimators.chain_checks import check_probabilities, check_transitions
+from latentem.estimators.chain_checks import check_probabilities
 from latentem.estimators.covariances import covariance_shape, full_covariances, inverse
 from latentem.estimators.validation import check_shape
 from latentem.families.gaussian import Gaussian, GaussianParams
@@ -147,8 +147,16 @@ class GaussianHMM(BaseHMM):
     def _take_family(self, params: GaussianParams) -> None:
         self.means_, self.covariances_ = params
 
-    def _given_family(self) -> GaussianParams:
-        return GaussianParams(_array(self.means_init), _array(self.covariances_init))
+    def _given_family(self, family: Family, width: int) -> GaussianParams:
+        k, kind = self.n_components, self.covariance_type
+        means, covariances = self.means_init, self.covariances_init
+        if means is not None:
+            means = check_shape(means, (k, width), "means_init")
+        if covariances is not None:
+            shape = covariance_shape(kind, k, width)
+            covariances = check_shape(covariances, shape, "covariances_init")
+            inverse(covariances, kind, "covariances_init")
+        return GaussianParams(means, covariances)
 
     def _width(self, params: GaussianParams) -> int:
         return int(params.means.shape[1])
@@ -177,7 +185,7 @@ class GaussianHMM(BaseHMM):
 
         Parameters
         ----------
-        startprob : (K,) array-like
+        startprob : (K,) array-like, or None if stationary
         transmat : (K, K) array-like
         means : (K, d) array-like
         covariances : array-like
@@ -191,8 +199,7 @@ class GaussianHMM(BaseHMM):
             raise ValueError(f"means must be (n_components, n_features), got shape {means.shape}")
         k, d = means.shape
         model = cls(k, covariance_type=covariance_type, **settings)
-        model.startprob_ = check_probabilities(startprob, (k,), "startprob")
-        model.transmat_ = check_transitions(transmat, k, "transmat", None)
+        model._take_chain(startprob, transmat)
         model.means_ = check_shape(means, (k, d), "means")
         shape = covariance_shape(covariance_type, k, d)
         model.covariances_ = check_shape(covariances, shape, "covariances")
@@ -342,9 +349,8 @@ class GMMHMM(BaseHMM):
         self.means_ = means.reshape(k, m, -1)
         self.covariances_ = covariances.reshape(k, m, *covariances.shape[1:])
 
-    def _given_family(self) -> Any:
-        weights, means = _array(self.weights_init), _array(self.means_init)
-        covariances = _array(self.covariances_init)
+    def _given_family(self, family: Family, width: int) -> Any:
+        weights, means, covariances = self.weights_init, self.means_init, self.covariances_init
         if weights is None and means is None and covariances is None:
             return None
         if weights is None or means is None or covariances is None:
@@ -352,11 +358,15 @@ class GMMHMM(BaseHMM):
                 "weights_init, means_init and covariances_init belong together: give all three, "
                 "or none"
             )
-        flat = (self.n_components * self.n_mix,)
-        inner = GaussianParams(
-            means.reshape(*flat, -1), covariances.reshape(*flat, *covariances.shape[2:])
+        k, m, kind = self.n_components, self.n_mix, self.covariance_type
+        weights = check_probabilities(weights, (k, m), "weights_init")
+        means = check_shape(means, (k, m, width), "means_init")
+        flat = covariance_shape(kind, k * m, width)
+        covariances = check_shape(covariances, (k, m, *flat[1:]), "covariances_init").reshape(flat)
+        inverse(covariances, kind, "covariances_init")
+        return MixtureFamilyParams(
+            weights, GaussianParams(means.reshape(k * m, width), covariances)
         )
-        return MixtureFamilyParams(weights, inner)
 
     def _width(self, params: MixtureFamilyParams) -> int:
         return int(params.family.means.shape[1])
@@ -390,15 +400,10 @@ class GMMHMM(BaseHMM):
             )
         k, m, d = means.shape
         model = cls(k, m, covariance_type=covariance_type, **settings)
-        model.startprob_ = check_probabilities(startprob, (k,), "startprob")
-        model.transmat_ = check_transitions(transmat, k, "transmat", None)
+        model._take_chain(startprob, transmat)
         model.weights_ = check_probabilities(weights, (k, m), "weights")
         model.means_ = check_shape(means, (k, m, d), "means")
         model.covariances_ = np.array(covariances, dtype=float)
         inverse(model._family_params().family.covariances, covariance_type, "covariances")
         model.n_features_in_ = d
         return model
-
-
-def _array(value: Any) -> Array | None:
-    return None if value is None else np.array(value, dtype=float)

@@ -10,7 +10,8 @@ import numpy as np
 from latentem.engine.family import Family
 from latentem.engine.starts import InitParams
 from latentem.estimators.base_hmm import BaseHMM
-from latentem.estimators.chain_checks import check_probabilities, check_transitions
+from latentem.estimators.starting import family_like, with_arrays
+from latentem.models.hidden_markov import HiddenMarkov
 
 __all__ = ["HMM"]
 
@@ -142,11 +143,21 @@ class HMM(BaseHMM):
     def _take_family(self, params: Any) -> None:
         self.family_params_ = params
 
-    def _given_family(self) -> Any:
-        return self.family_init
+    def _learned(self, family: Family, X: Array) -> Family:
+        learned = family.learn(X)
+        if self.family_init is not None:  # checked where the rows are at hand
+            like, seen = HiddenMarkov(learned, self.n_components), ~np.isnan(X).all(axis=1)
+            family_like(like, X[seen], self.family_init, "family_init")
+        return learned
+
+    def _given_family(self, family: Family, width: int) -> Any:
+        return with_arrays(self.family_init)
 
     def _width(self, params: Any) -> int | None:
-        return None
+        try:
+            return int(self._fitted_family().moments(params)[0].shape[1])
+        except NotImplementedError:  # a user's family, which may have none
+            return None
 
     @classmethod
     def from_parameters(
@@ -163,15 +174,20 @@ class HMM(BaseHMM):
         Parameters
         ----------
         family : Family
-        startprob : (K,) array-like
+        startprob : (K,) array-like, or None if stationary
         transmat : (K, K) array-like
         family_params : params of the family
         **settings
             Other constructor arguments.
         """
-        k = len(np.asarray(startprob))
+        from latentem.estimators.family_storage import check_family
+
+        k = len(np.asarray(transmat))
         model = cls(family, k, **settings)
-        model.startprob_ = check_probabilities(startprob, (k,), "startprob")
-        model.transmat_ = check_transitions(transmat, k, "transmat", None)
-        model.family_params_ = family_params
+        model._take_chain(startprob, transmat)
+        model.family_params_ = with_arrays(family_params)
+        try:
+            check_family(family, model.family_params_, None, k)
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"family_params do not fit {family!r}: {error}") from None
         return model

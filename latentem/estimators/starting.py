@@ -19,7 +19,7 @@ from latentem.families.gaussian import Gaussian, GaussianParams
 from latentem.models.hidden_markov import HiddenMarkov
 from latentem.models.mixture import Mixture, MixtureParams
 
-__all__ = ["around_means", "family_like", "fixed_groups", "weights_under"]
+__all__ = ["around_means", "family_like", "fixed_groups", "nearest", "weights_under", "with_arrays"]
 
 Array = np.ndarray
 
@@ -36,7 +36,7 @@ def family_like(model: Mixture | HiddenMarkov, X: Array, params: Any, name: str)
     shapes = [(field, np.shape(value)) for field, value in leaves(wanted)]
     needs = ", ".join(f"{field} {shape}" for field, shape in shapes)
     try:
-        params = _arrays(params)
+        params = with_arrays(params)
         found = [(field, np.shape(value)) for field, value in leaves(params)]
         declared = model.family.constraints()
         sound = declared is None or FlatSpace(declared, wanted).holds(params)
@@ -94,7 +94,7 @@ def around_means(model: Mixture, family: Gaussian, means: Array, data: Rows) -> 
         every = _moments(Gaussian("diag"), ((x, w[None]) for x, w in blocks), centre)
         spread = np.maximum(overall(every)[1], resolution(every)[0])
         scale = np.sqrt(spread)
-        shares = ((x, _nearest(x, means / scale, scale) * w) for x, w in blocks)
+        shares = ((x, nearest(x, means / scale, scale) * w) for x, w in blocks)
         near = _moments(Gaussian(kind), shares, centre)
     broad = {
         "full": np.tile(np.diag(spread), (k, 1, 1)),
@@ -122,16 +122,16 @@ def _moments(family: Gaussian, parts: Iterable[tuple[Array, Array]], centre: Arr
     return total
 
 
-def _nearest(x: Array, means: Array, scale: Array) -> Array:
+def nearest(x: Array, means: Array, scale: Array) -> Array:
     """1 where the mean (of scaled columns) is the nearest to the row, 0 elsewhere, (K, m)."""
     scaled = x / scale
     distances = np.array([np.sum((scaled - mean) ** 2, axis=1) for mean in means])
     return (np.argmin(distances, axis=0) == np.arange(len(means))[:, None]).astype(float)
 
 
-def _arrays(params: Any) -> Any:
+def with_arrays(params: Any) -> Any:
     """Parameters of a family with lists made arrays."""
     if not isinstance(params, tuple):
         return params
     parts = (np.asarray(part, dtype=float) if isinstance(part, list) else part for part in params)
-    return rebuild(params, [_arrays(part) for part in parts])
+    return rebuild(params, [with_arrays(part) for part in parts])

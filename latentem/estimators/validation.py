@@ -202,8 +202,8 @@ def _refuse_missing(estimator: Any, X: Array, missing: bool) -> None:
     )
 
 
-def check_weights(sample_weight: Any, n: int) -> Array | None:
-    """Row weights as (n,) float64, or None; never negative, not all zero."""
+def check_weights(sample_weight: Any, n: int, unit: str = "row") -> Array | None:
+    """Weights of rows or other units as (n,) float64, or None; never negative, not all zero."""
     if sample_weight is None:
         return None
     if isinstance(sample_weight, int | float | np.number):
@@ -214,7 +214,7 @@ def check_weights(sample_weight: Any, n: int) -> Array | None:
     weights = weights.astype(float)
     if weights.shape != (n,):
         raise ValueError(
-            f"sample_weight must have one weight per row, shape ({n},), got {weights.shape}"
+            f"sample_weight must have one weight per {unit}, shape ({n},), got {weights.shape}"
         )
     if not np.all(np.isfinite(weights)):
         raise ValueError("sample_weight contains NaN or infinity")
@@ -224,7 +224,7 @@ def check_weights(sample_weight: Any, n: int) -> Array | None:
             f"{weights[np.argmax(weights < 0)]:g}"
         )
     if not np.any(weights > 0):
-        raise ValueError("sample_weight is zero for every row: there is nothing to fit")
+        raise ValueError(f"sample_weight is zero for every {unit}: there is nothing to fit")
     return weights
 
 

@@ -138,12 +138,15 @@ def _params(
     mask = model.transmat_mask
     if transmat is None and mask is not None:
         transmat = mask / mask.sum(axis=1, keepdims=True)
+    named = callable(model.init_params)  # whoever guessed the states has named them
     if rows.labels is not None and (rows.labels >= 0).any():
         known = rows.labels >= 0
         told = (rows.labels[known] == np.arange(len(shares))[:, None]) * rows.weights[known]
-        shares = shares[linear_sum_assignment(told @ shares[:, known].T, maximize=True)[1]]
+        if not named:
+            agreement = told @ shares[:, known].T
+            shares = shares[linear_sum_assignment(agreement, maximize=True)[1]]
         shares[:, known] = rows.labels[known] == np.arange(len(shares))[:, None]
-    elif transmat is not None:
+    elif transmat is not None and not named:
         shares = shares[in_order(_moves(shares, rows), transmat)]
     family = model.family.initialize(rows.x, shares * rows.weights, rng)
     return model.assembled(_moves(shares, rows), family)

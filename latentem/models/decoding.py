@@ -111,14 +111,14 @@ def _decoded(
 ) -> Decoded:
     """What `kernel` finds for each block, its values put into `out`, by default paths."""
     values = np.empty(len(data), dtype=np.int64) if out is None else out
-    blocks = model.blocks(data)
+    blocks = _blocks(model, data)
     begins = np.cumsum([0, *(len(block) for block in blocks)])[:-1]
     with one_blas_thread(), np.errstate(all="ignore"):
         prepared = model.prepare(params)
 
         def one(place: tuple[Sequences, int]) -> tuple[Array, Array]:
             block, begin = place
-            density, _ = model.evaluate(prepared, block)
+            density = _densities(model, prepared, block)
             found, loglik, impossible = kernel(prepared, density, block, begin)
             values[begin : begin + len(block)] = found
             return loglik, np.where(impossible >= 0, impossible + begin, -1)
@@ -126,6 +126,20 @@ def _decoded(
         parts = list(backend.map(one, list(zip(blocks, begins.tolist(), strict=True))))
     logliks, impossible = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Decoded(values, logliks, impossible)
+
+
+def _blocks(model: HiddenMarkov, data: Sequences) -> list[Sequences]:
+    """Blocks of the data; of rows none of which was seen, one without anything encoded.
+
+    There is nothing to fit then, but the chain itself says something of the states.
+    """
+    return [data] if np.isnan(data.x).all() else model.blocks(data)
+
+
+def _densities(model: HiddenMarkov, prepared: Prepared, block: Sequences) -> Array:
+    if not block.encoded:
+        return np.zeros((model.n_components, len(block)))
+    return model.evaluate(prepared, block)[0]
 
 
 def _shares(model: HiddenMarkov, data: Sequences) -> Array:
@@ -141,8 +155,8 @@ def path_loglik(
     with one_blas_thread(), np.errstate(all="ignore"):
         prepared = model.prepare(params)
         start, moves = np.log(model.startprob(params)), np.log(params.transmat)
-        for block in model.blocks(data):
-            density, _ = model.evaluate(prepared, block)
+        for block in _blocks(model, data):
+            density = _densities(model, prepared, block)
             states = path[begin : begin + len(block)]
             begin += len(block)
             terms = density[states, np.arange(len(block))]

@@ -128,6 +128,7 @@ class HiddenMarkov(LatentModel):
         self.monotone = family.monotone
         self.transmat_mask = _mask(transmat_mask, k)
         self.fixed = dict(fixed) if isinstance(fixed, Mapping) else dict.fromkeys(fixed, True)
+        self.fixed = {group: kept for group, kept in self.fixed.items() if kept is not False}
         unknown = set(self.fixed) - {"startprob", "transmat"}
         if unknown:
             raise ValueError(f"fixed knows 'startprob' and 'transmat', got {sorted(unknown)}")
@@ -186,7 +187,7 @@ class HiddenMarkov(LatentModel):
                 )
             if missing.any() and not self.family.missing_cells:
                 x = np.where(missing[:, None], x[np.argmin(missing)], x)
-        self.family.check(x if missing is None else x[~missing])
+        self.family.check(x)
         return replace(data, x=x, missing=missing)
 
     def encoded(self, block: Sequences) -> Sequences:
@@ -257,6 +258,12 @@ class HiddenMarkov(LatentModel):
 
     def _known(self, log_density: Array, block: Sequences, begin: int, end: int) -> Array:
         """Log densities of rows begin..end-1, with what is known of them put in."""
+        if log_density.shape != (self.n_components, end - begin):
+            raise ValueError(
+                f"the parameters of {type(self.family).__name__} give log densities of shape "
+                f"{log_density.shape} for {end - begin} rows, but the chain has "
+                f"{self.n_components} states"
+            )
         if block.missing is not None and not self.family.missing_cells:
             log_density[:, block.missing[begin:end]] = 0.0
         if block.labels is not None:
@@ -388,9 +395,17 @@ class HiddenMarkov(LatentModel):
 def _mask(mask: Any, k: int) -> Array | None:
     if mask is None:
         return None
-    mask = np.asarray(mask)
+    try:
+        mask = np.asarray(mask)
+    except ValueError:
+        raise ValueError(f"transmat_mask must have shape ({k}, {k}), its rows differ") from None
     if mask.shape != (k, k):
         raise ValueError(f"transmat_mask must have shape ({k}, {k}), got {mask.shape}")
+    if not np.isin(mask, (0, 1)).all():
+        raise ValueError(
+            "transmat_mask must be True or 1 where there may be a transition, and False or 0 "
+            "elsewhere: probabilities go into transmat_init"
+        )
     mask = mask.astype(bool)
     if not mask.any(axis=1).all():
         raise ValueError(

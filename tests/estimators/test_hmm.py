@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy import stats
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
 
 from latentem import (
     GMMHMM,
@@ -246,9 +245,31 @@ def test_missing_rows_are_marginalised(rng):
         power = np.linalg.matrix_power(hmm.transmat_, 200)
         assert np.all(blank > 0)
         assert power.shape == (2, 2)
-    everything = np.full((5, 2), np.nan)
-    with pytest.raises(ValueError, match="every row is missing"):
-        hmm.score(everything)
+
+
+def test_sequences_of_which_nothing_was_seen():
+    """The chain says something of the states all the same; there is only nothing to fit."""
+    settings = {"startprob": [1.0, 0.0], "transmat": [[0.9, 0.1], [0.2, 0.8]]}
+    unseen = np.full((3, 2), np.nan)
+    means, covariances = (
+        [[0.0, 0.0], [4.0, 4.0]],
+        {"diag": np.ones((2, 2)), "full": [np.eye(2)] * 2},
+    )
+    for kind, values in covariances.items():  # missing cells, or whole rows only
+        hmm = GaussianHMM.from_parameters(
+            **settings, means=means, covariances=values, covariance_type=kind
+        )
+        expected = [[1.0, 0.0], [0.9, 0.1], [0.83, 0.17]]
+        np.testing.assert_allclose(hmm.filter(unseen), expected, rtol=1e-14)
+        np.testing.assert_allclose(hmm.predict_proba(unseen), expected, rtol=1e-14)
+        assert hmm.score(unseen, [1, 2]) == 0.0
+        assert hmm.decode(unseen)[0] == pytest.approx(2 * np.log(0.9))
+        assert hmm.predict(unseen, algorithm="map").tolist() == [0, 0, 0]
+        assert hmm.sample_states(unseen, random_state=0).shape == (3,)
+        np.testing.assert_allclose(hmm.forecast(unseen).states, [[0.781, 0.219]])
+        assert np.isnan(hmm.pseudo_residuals(unseen)).all()
+        with pytest.raises(ValueError, match="every row is missing"):
+            hmm.fit(unseen)
 
 
 def test_an_impossible_row_is_named():
@@ -283,137 +304,3 @@ def test_a_frame_is_taken_and_its_columns_remembered():
     assert hmm.feature_names_in_.tolist() == ["quakes"]
     with pytest.raises(ValueError, match="feature names"):
         hmm.score(frame.rename(columns={"quakes": "other"}))
-
-
-BAD_FITS = {
-    "lengths too short": ({}, {"lengths": [50]}, "lengths sum to 50, but there are 107 rows"),
-    "lengths zero": ({}, {"lengths": [107, 0]}, "lengths must be a list of integers >= 1"),
-    "lengths not whole": ({}, {"lengths": [53.5, 53.5]}, "lengths must be a list of integers"),
-    "weights": ({}, {"sample_weight": [1.0, 2.0]}, "one weight per sequence, shape \\(1,\\)"),
-    "negative weight": ({}, {"sample_weight": [-1.0]}, "must be finite numbers >= 0|is zero for"),
-    "labels": ({}, {"labels": [0, 1]}, "labels must have one value per row"),
-    "label": ({}, {"labels": np.full(107, 2)}, "labels must be integers: a state, 0..1"),
-    "start": ({"startprob_init": [0.5, 0.6]}, {}, "startprob_init must sum to 1, but sums to 1.1"),
-    "rows": (
-        {"transmat_init": [[0.5, 0.5], [0.3, 0.6]]}, {}, "row 1 sums to 0.9"
-    ),
-    "negative": ({"transmat_init": [[1.5, -0.5], [0.5, 0.5]]}, {}, "transmat_init must be >= 0"),
-    "shape": ({"transmat_init": [[1.0]]}, {}, "transmat_init must have shape \\(2, 2\\)"),
-    "mask": (
-        {"transmat_init": [[0.5, 0.5], [0.5, 0.5]], "transmat_mask": [[1, 1], [0, 1]]}, {},
-        "transmat_init\\[1, 0\\] is 0.5, but transmat_mask allows no such transition",
-    ),
-    "empty row": ({"transmat_mask": [[0, 0], [1, 1]]}, {}, "row 0 of transmat_mask allows no"),
-    "fixed name": ({"fixed": ("means",)}, {}, "fixed must be a tuple of names from"),
-    "fixed without": ({"fixed": ("lambdas",)}, {}, "none are given for lambdas: pass lambdas_init"),
-    "fixed entries": (
-        {"fixed": {"lambdas": np.ones((2, 1), bool)}, "lambdas_init": [[1.0], [2.0]]}, {},
-        "only entries of startprob and transmat can be fixed one by one",
-    ),
-    "stationary": (
-        {"stationary": True, "startprob_init": [0.5, 0.5]}, {}, "leave startprob_init out"
-    ),
-    "lambdas": ({"lambdas_init": [[1.0], [-2.0]]}, {}, "has values outside its set"),
-    "tol": ({"tol": -1}, {}, "tol must be a number >= 0"),
-    "init": ({"init_params": "best"}, {}, "init_params must be one of"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", BAD_FITS)
-def test_wrong_arguments_of_a_fit(name):
-    arguments, data, sentence = BAD_FITS[name]
-    with pytest.raises(ValueError, match=sentence):
-        PoissonHMM(2, random_state=0, **arguments).fit(COUNTS, **data)
-
-
-@pytest.mark.parametrize(
-    ("X", "sentence"),
-    [
-        (COUNTS[:, 0], r"X\[:, None\]"),
-        (COUNTS - 30.0, "counts, whole numbers >= 0"),
-        (COUNTS + 0.5, "counts, whole numbers >= 0"),
-        ([COUNTS, np.ones((3, 2))], "1 features|different width|has 2"),
-        (np.full((5, 1), np.nan), "every row is missing|no observed cell"),
-        ([["a"], ["b"]], "must hold numbers"),
-        (COUNTS[:1], "fewer than n_components=2"),
-        ([], "list of sequences is empty|0 sample|empty|Expected 2D"),
-    ],
-)
-def test_wrong_data_of_a_fit(X, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        PoissonHMM(2, random_state=0).fit(X)
-
-
-def test_a_list_has_its_own_lengths():
-    with pytest.raises(ValueError, match="a list of sequences has its own lengths"):
-        PoissonHMM(2).fit([COUNTS, COUNTS], lengths=[107, 107])
-
-
-@pytest.mark.parametrize(
-    ("X", "sentence"), [([[3.0]], "out of range|0..1|categories"), ([[0.5]], "whole number")]
-)
-def test_categories_that_cannot_be(X, sentence):
-    hmm = CategoricalHMM.from_parameters(
-        startprob=[1.0], transmat=[[1.0]], emissionprob=[[0.5, 0.5]]
-    )
-    with pytest.raises(ValueError, match=sentence):
-        hmm.score(X)
-
-
-def test_wrong_questions():
-    hmm = PoissonHMM(2, random_state=0)
-    with pytest.raises(NotFittedError):
-        hmm.predict(COUNTS)
-    hmm.fit(COUNTS)
-    for call, sentence in (
-        (lambda: hmm.forecast(COUNTS, 0), "h must be an integer of at least 1"),
-        (lambda: hmm.forecast([COUNTS, COUNTS], 2), "one sequence"),
-        (lambda: hmm.forecast(COUNTS, 2).interval(1.0), "level must be between 0 and 1"),
-        (lambda: hmm.decode(COUNTS, algorithm="best"), "algorithm must be 'viterbi' or 'map'"),
-        (lambda: hmm.relabel([0, 0]), "order must hold each of 0..1 once"),
-        (lambda: hmm.sample(0), "n_samples must be at least 1"),
-        (lambda: hmm.score(np.ones((3, 2))), "2 features"),
-        (lambda: hmm.score(COUNTS, sample_weight=[1, 2]), "one weight >= 0 per sequence"),
-        (lambda: hmm.update(hmm.start_state(), [-1.0]), "counts"),
-    ):
-        with pytest.raises(ValueError, match=sentence):
-            call()
-    with pytest.raises(ValueError, match=r"row 0 sums to 0\.9"):
-        PoissonHMM.from_parameters(
-            startprob=[1.0, 0.0], transmat=[[0.5, 0.4], [0.5, 0.5]], lambdas=[[1.0], [2.0]]
-        )
-    hmm.transmat_ = np.full((2, 2), 0.4)
-    with pytest.raises(ValueError, match="transmat_"):
-        hmm.score(COUNTS)
-
-
-def test_relabel_takes_masks_fixed_entries_and_starts_along(rng):
-    X = np.repeat([0.0, 5.0], 30)[:, None] + rng.standard_normal((60, 1))
-    entries = np.array([[False, True], [False, False]])
-    moves = np.array([[0.9, 0.1], [0.0, 1.0]])
-    hmm = GaussianHMM(
-        2, transmat_mask=left_right(2), transmat_init=moves, fixed={"transmat": entries},
-        means_init=[[0.0], [5.0]], random_state=0,
-    ).fit(X)  # fmt: skip
-    other = hmm.relabel([1, 0])
-    assert other.n_parameters() == hmm.n_parameters()
-    assert other.transmat_mask.tolist() == [[True, False], [True, True]]
-    assert other.fixed["transmat"].tolist() == [[False, False], [True, False]]
-    assert other.means_init.ravel().tolist() == [5.0, 0.0]
-    assert hmm.transmat_init is moves
-    again = clone(other).fit(X)
-    assert again.loglik_ == pytest.approx(hmm.loglik_, abs=1e-3)
-
-
-def test_mixtures_as_emissions_forecast(rng):
-    hmm = GMMHMM.from_parameters(
-        startprob=[1.0], transmat=[[1.0]], weights=[[0.25, 0.75]], means=[[[0.0], [4.0]]],
-        covariances=[[[1.0], [2.0]]],
-    )  # fmt: skip
-    ahead = hmm.forecast([[1.0]], 1)
-    assert ahead.mean[0, 0] == pytest.approx(3.0)
-    assert ahead.variance[0, 0] == pytest.approx(0.25 * (1 + 9) + 0.75 * (2 + 1))
-    low, high = ahead.interval(0.9)
-    mix = lambda v: 0.25 * stats.norm.cdf(v) + 0.75 * stats.norm.cdf(v, 4, 2**0.5)  # noqa: E731
-    assert mix(low[0, 0]) == pytest.approx(0.05)
-    assert mix(high[0, 0]) == pytest.approx(0.95)
