@@ -26,11 +26,13 @@ def suffixes() -> list[str]:
 
 
 def panels(count: int, height: float = 3.6) -> tuple[Any, list[Any]]:
-    """A figure of `count` panels side by side; no window is opened."""
+    """A figure of `count` panels, up to three side by side; no window is opened."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(1.35 * height * count, height), layout="constrained")
-    return figure, list(figure.subplots(1, count, squeeze=False)[0])
+    rows = 1 if count <= 3 else 2
+    across = -(-count // rows)
+    figure = Figure(figsize=(1.35 * height * across, rows * height), layout="constrained")
+    return figure, list(figure.subplots(rows, across, squeeze=False).ravel()[:count])
 
 
 def telling(model: Any) -> tuple[int, int]:

@@ -220,3 +220,14 @@ def test_json_keys_and_options_are_those_of_the_guide(folder: Path, capsys: Any)
         "--help", "--version",
     }:  # fmt: skip
         assert option in text, f"the guide does not describe {option}"
+
+
+def test_four_panels_stand_in_two_rows() -> None:
+    pytest.importorskip("matplotlib")
+    from latentem.cli.figure import panels
+
+    for count, across in ((1, 1), (3, 3), (4, 2)):
+        figure, axes = panels(count)
+        assert len(axes) == count
+        width, height = figure.get_size_inches()
+        assert width / height == pytest.approx(1.35 * across**2 / count)
