@@ -304,3 +304,35 @@ def test_a_frame_is_taken_and_its_columns_remembered():
     assert hmm.feature_names_in_.tolist() == ["quakes"]
     with pytest.raises(ValueError, match="feature names"):
         hmm.score(frame.rename(columns={"quakes": "other"}))
+
+
+def test_relabel_takes_masks_fixed_entries_and_starts_along(rng):
+    X = np.repeat([0.0, 5.0], 30)[:, None] + rng.standard_normal((60, 1))
+    entries = np.array([[False, True], [False, False]])
+    moves = np.array([[0.9, 0.1], [0.0, 1.0]])
+    hmm = GaussianHMM(
+        2, transmat_mask=left_right(2), transmat_init=moves, fixed={"transmat": entries},
+        means_init=[[0.0], [5.0]], random_state=0,
+    ).fit(X)  # fmt: skip
+    other = hmm.relabel([1, 0])
+    assert other.n_parameters() == hmm.n_parameters()
+    assert other.transmat_mask.tolist() == [[True, False], [True, True]]
+    assert other.fixed["transmat"].tolist() == [[False, False], [True, False]]
+    assert other.means_init.ravel().tolist() == [5.0, 0.0]
+    assert hmm.transmat_init is moves
+    again = clone(other).fit(X)
+    assert again.loglik_ == pytest.approx(hmm.loglik_, abs=1e-3)
+
+
+def test_mixtures_as_emissions_forecast(rng):
+    hmm = GMMHMM.from_parameters(
+        startprob=[1.0], transmat=[[1.0]], weights=[[0.25, 0.75]], means=[[[0.0], [4.0]]],
+        covariances=[[[1.0], [2.0]]],
+    )  # fmt: skip
+    ahead = hmm.forecast([[1.0]], 1)
+    assert ahead.mean[0, 0] == pytest.approx(3.0)
+    assert ahead.variance[0, 0] == pytest.approx(0.25 * (1 + 9) + 0.75 * (2 + 1))
+    low, high = ahead.interval(0.9)
+    mix = lambda v: 0.25 * stats.norm.cdf(v) + 0.75 * stats.norm.cdf(v, 4, 2**0.5)  # noqa: E731
+    assert mix(low[0, 0]) == pytest.approx(0.05)
+    assert mix(high[0, 0]) == pytest.approx(0.95)
