@@ -47,7 +47,7 @@ def counts(text: str) -> list[int]:
         first = int(match[1])
         last = first if match[2] is None else int(match[2])
         if first < 1:
-            raise _wrong(f"{text!r} begins at {first}, and a mixture has at least 1 component")
+            raise _wrong(f"{text!r} begins at {first}, and there is at least 1")
         if last < first:
             raise _wrong(f"the range {part.strip()!r} ends before it begins")
         if last - first >= MOST or len(found) >= MOST:
