@@ -26,9 +26,10 @@ and belongs to `latentem.kernels.log_chain`.
 What underflows is at most ``2**-722`` of a vector's sum. That is nothing if every
 transition is possible. If not, later rows may turn the odds by more, and neither
 direction need notice: what the first rows rule out and the last rows rule out may be what
-the rows between them call for. So the backward pass gets ``FAINT`` added to every entry
-of every vector, more than can have been lost. Its likelihood is an upper bound then, as
-the forward one is a lower bound, and where they agree, nothing that matters was lost.
+the rows between them call for. So the backward pass gets ``FAINT``, more than can have
+been lost, added to every entry of every vector whose density is not 0 (one that is has the
+sign of -0). Its likelihood is an upper bound then, as the forward one is a lower bound, and
+where they agree, nothing that matters was lost.
 
 Vectors and matrices are padded with zeros to a multiple of four states; products are
 written as SIMD code in LLVM's language, because loops over so few states are not
@@ -50,7 +51,6 @@ SMALL = 2.0**-100
 LOST = 2.0**-300
 MEET = 2.0**-640
 FAINT = 2.0**-800
-CLEAN = 2.0**-400  # expected transitions below this may come from FAINT
 UP = 2.0**100
 LOG_UP = 100 * math.log(2)
 AGREE, AGREE_RELATIVE = 1e-7, 1e-12  # nats, and share of the log-likelihood
@@ -61,16 +61,14 @@ ROWS = 32  # rows whose transitions are added together
 if config.DISABLE_JIT:  # type: ignore[attr-defined]
 
     def _advance(matrix, v, b, faint, ahead):
-        """``ahead = (v @ matrix) * b + faint``; its sum."""
-        ahead[:] = (v @ matrix) * b + faint
+        """``ahead = (v @ matrix) * b``, plus `faint` where b is not -0; its sum."""
+        ahead[:] = (v @ matrix) * b + np.where(np.signbit(b), 0.0, faint)
         return ahead.sum()
 
     def _advance_meeting(matrix, v, b, faint, s, ahead, product):
-        """As `_advance`, and ``product = (v @ matrix) * s`` where `ahead` > 0; both sums."""
-        q = v @ matrix
-        ahead[:] = q * b + faint
-        product[:] = np.where(ahead > 0.0, q * s, 0.0)
-        return ahead.sum(), product.sum()
+        """As `_advance`, and ``product = (v @ matrix) * s``; both sums."""
+        product[:] = (v @ matrix) * s
+        return _advance(matrix, v, b, faint, ahead), product.sum()
 
     def _add_outer(left, right, out, n_rows):
         """Add ``left[:n_rows].T @ right[:n_rows]`` to `out`."""
@@ -192,11 +190,13 @@ else:
                             builder.fadd(x, y) for x, y in zip(sums[::2], sums[1::2], strict=True)
                         ]
                     q, place = sums[0], builder.add(column, _index(4 * k))
-                    results = [_times_plus(builder, q, _load(builder, b, place), faint)]
+                    density = _load(builder, b, place)
+                    bits = builder.bitcast(density, ir.VectorType(INDEX, 4))
+                    signed = builder.icmp_signed("<", bits, ir.Constant(bits.type, [0] * 4))
+                    more = builder.select(signed, zero, faint)
+                    results = [_times_plus(builder, q, density, more)]
                     if meeting:
-                        product = builder.fmul(q, _load(builder, others[0], place))
-                        alive = builder.fcmp_ordered(">", results[0], zero)
-                        results.append(builder.select(alive, product, zero))
+                        results.append(builder.fmul(q, _load(builder, others[0], place)))
                     outs = others[1:] if meeting else others
                     for value, out, total in zip(results, outs, totals, strict=True):
                         _store(builder, value, out, place)
@@ -306,7 +306,8 @@ def _lift(log_density, t, peak, previous, given, matrix, faint, ahead, total):
         return -1.0, 0.0
     total = 0.0
     for j in range(n_states):
-        ahead[j] = math.exp(ahead[j] - top) + faint
+        ahead[j] = math.exp(ahead[j] - top)
+        ahead[j] += faint if log_density[j, t] > -np.inf else 0.0
         total += ahead[j]
     return total, top - peak
 
@@ -333,8 +334,8 @@ def store(
     matrix : (P, P) array, C order
         Transition matrix, transposed for `reverse`, zero in the padding.
     faint : float
-        Added to every entry of every vector: FAINT for a backward pass whose likelihood
-        is to be an upper bound, else 0.
+        Added to every entry of every vector whose density is not 0: FAINT for a backward
+        pass whose likelihood is to be an upper bound, else 0.
     floor : float
         Segments in which an entry of a vector falls below this get status FAILED: for
         forward passes that no backward pass checks.
@@ -359,7 +360,8 @@ def store(
             if r == 0:
                 total = 0.0
                 for j in range(n_padded):
-                    stored[t, j] = vectors[s, j] * likelihood[t, j] + faint
+                    more = 0.0 if math.copysign(1.0, likelihood[t, j]) < 0.0 else faint
+                    stored[t, j] = vectors[s, j] * likelihood[t, j] + more
                     total += stored[t, j]
             else:
                 total = _advance(matrix, stored[t - step], likelihood[t], faint, stored[t])
@@ -433,8 +435,9 @@ def meet(
                 if given:
                     total, norm = 0.0, 0.0
                     for j in range(n_padded):
-                        ahead[j] = previous[j] * likelihood[t, j] + faint
-                        products[r, j] = previous[j] * stored[t, j] if ahead[j] > 0.0 else 0.0
+                        more = 0.0 if math.copysign(1.0, likelihood[t, j]) < 0.0 else faint
+                        ahead[j] = previous[j] * likelihood[t, j] + more
+                        products[r, j] = previous[j] * stored[t, j]
                         total += ahead[j]
                         norm += products[r, j]
                 else:
@@ -483,7 +486,6 @@ def meet(
             continue
         for i in range(n_padded):
             for j in range(n_padded):
-                value = own[i, j] * matrix[i, j]
-                pairs[i, j] += value if value > CLEAN * weight else 0.0
+                pairs[i, j] += own[i, j] * matrix[i, j]
             vectors[s, i] = previous[i] / total
         scales[s] = scale + math.log(total)

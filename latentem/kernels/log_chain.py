@@ -26,7 +26,8 @@ def _log_sum(values):
         return top
     total = 0.0
     for value in values:
-        total += math.exp(value - top)
+        if not value - top <= UNDERFLOW:  # most are: exp of what counts, and of NaN
+            total += math.exp(value - top)
     return top + math.log(total)
 
 
@@ -39,7 +40,8 @@ def _predict(vector, matrix, log_matrix, terms, out):
         top = vector[i] if not vector[i] <= top else top
     shift = 0.0 if top == -np.inf else top
     for i in range(n_states):
-        terms[i] = math.exp(vector[i] - shift)
+        z = vector[i] - shift
+        terms[i] = 0.0 if z <= UNDERFLOW else math.exp(z)
     for j in range(n_states):
         out[j] = 0.0
     for i in range(n_states):

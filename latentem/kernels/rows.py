@@ -64,7 +64,8 @@ def densities(log_density, begin, end, peaks, out):
     peaks : (m,) array; these rows overwritten
         Logarithm of the largest density; 0 where all are -inf.
     out : (m, P) array, C order; these rows overwritten
-        P is K padded to a multiple of 4; the padding becomes zero.
+        P is K padded to a multiple of 4; the padding becomes zero. A density of 0 is -0, one
+        that underflows is +0.
     """
     n_states, n_padded = log_density.shape[0], out.shape[1]
     tile = np.empty((n_padded, TILE))
@@ -100,7 +101,8 @@ def densities(log_density, begin, end, peaks, out):
                 p3 = C12 + C13 * r
                 p = p0 + (p1 + (p2 + p3 * r4) * r4) * r4
                 power = _number(_bits(p) + (_bits(rounded) << 52))
-                target[i] = 0.0 if shifted < UNDERFLOW else power
+                power = 0.0 if shifted < UNDERFLOW else power
+                target[i] = -0.0 if shifted == -np.inf else power
         for k in range(0, n_padded, 4):
             row0, row1, row2, row3 = tile[k], tile[k + 1], tile[k + 2], tile[k + 3]
             for i in range(size):

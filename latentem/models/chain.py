@@ -23,6 +23,7 @@ from latentem.models.passes import (
     Filtered,
     Smoothed,
     Work,
+    agree,
     chain,
     meet,
     store,
@@ -92,9 +93,13 @@ def forward(chain: Chain, log_density: Array, offsets: Array, keep: bool) -> Fil
     n, k = len(offsets) - 1, len(chain.startprob)
     work = work_on(chain, log_density)
     vectors = np.tile(chain.start, (n, 1))
-    floor = FLOOR if chain.faint else 0.0
+    floor = FLOOR if chain.faint and keep else 0.0
     loglik, status = store(chain, work, offsets, vectors, False, floor=floor)
     last, impossible = vectors[:, :k].copy(), np.full(n, -1)
+    if chain.faint and not keep:  # the backward pass is an upper bound
+        vectors[:] = chain.last
+        bound, failed = store(chain, work, offsets, vectors, True)
+        status |= failed | ~agree(loglik, bound + np.log(vectors @ chain.start))
     if status.any():
         found = store_in_logs(chain, work, offsets, loglik, status, impossible)
         last[status != 0] = np.exp(found[status != 0])

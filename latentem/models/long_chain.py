@@ -21,7 +21,6 @@ import numpy as np
 
 from latentem.engine.backends import spread
 from latentem.engine.blocks import bounds
-from latentem.kernels import chain as scaled
 from latentem.kernels import log_chain as logs
 from latentem.kernels.rows import collect, densities
 from latentem.models.passes import (
@@ -30,6 +29,7 @@ from latentem.models.passes import (
     Chain,
     Smoothed,
     Work,
+    agree,
     meet,
     room,
     scratch,
@@ -225,8 +225,7 @@ def _from_both_ends(chain: Chain, source: _Source, weights: Array) -> tuple[Smoo
     if chain.faint:
         bound = first[1].scale + second[1].scale
         bound += float(np.log(second[1].vector[0] @ chain.start))
-        slack = scaled.AGREE + scaled.AGREE_RELATIVE * (abs(loglik) + abs(bound))
-        if not abs(bound - loglik) <= slack:
+        if not agree(np.array(loglik), np.array(bound)):
             raise _Failed
     smoothed = Smoothed(
         np.array([loglik]),

@@ -118,6 +118,13 @@ def scratch(n: int) -> Array:
     return found[:n]
 
 
+def agree(loglik: Array, bound: Array) -> Array:
+    """Whether nothing that matters was lost between the two bounds of a log-likelihood."""
+    slack = scaled.AGREE + scaled.AGREE_RELATIVE * (np.abs(loglik) + np.abs(bound))
+    close: Array = np.abs(bound - loglik) <= slack
+    return close
+
+
 def room(chain: Chain, m: int) -> int:
     """Numbers that `m` rows need."""
     return m * (2 * len(chain.start) + 1)
