@@ -17,7 +17,13 @@ from latentem.kernels.missing import condition_rows, mean_information
 from latentem.models.normal import LOG_2PI, NormalParams
 from latentem.models.patterns import patterns_of
 
-__all__ = ["Conditioned", "conditional_covariance", "conditionals", "missing_information"]
+__all__ = [
+    "CellsOf",
+    "Conditioned",
+    "conditional_covariance",
+    "conditionals",
+    "missing_information",
+]
 
 Array = np.ndarray
 #: Rows worth a piece of work of their own.
@@ -48,6 +54,61 @@ class Conditioned(NamedTuple):
     distances: Array
 
 
+class CellsOf:
+    """The missing cells of some rows, ready to be filled at one set of parameters after another.
+
+    Parameters
+    ----------
+    x : (n, d) array
+        NaN in missing cells.
+    """
+
+    def __init__(self, x: Array):
+        self.x = x
+        self.missing = np.isnan(x)
+        self.patterns = patterns_of(self.missing)
+        self.of_rows = self.patterns.of_rows()
+        first, n = self.patterns.first, len(x)
+        cuts = np.searchsorted(first, np.arange(PIECE, n, PIECE))
+        edges = np.unique(np.concatenate([[0], cuts, [len(first) - 1]])).tolist()
+        self._pieces = list(pairwise(edges))
+
+    def at(
+        self, params: NormalParams, noise: Array | None = None, backend: Backend | None = None
+    ) -> Conditioned:
+        """Conditional means, or draws where there is `noise`; see `conditionals`."""
+        mean, covariance = params
+        order, first, absent = self.patterns
+        n, d = self.x.shape
+        scale = np.sqrt(covariance.diagonal())
+        units = np.outer(scale, scale)
+        whiteners, logdets = cov.whiteners((covariance / units)[None], "full", d)
+        inside = ((self.x - mean) / scale)[order]
+        noise = np.empty((0, 0)) if noise is None else noise[order]
+        filled, deviations = np.empty((n, d)), np.empty((len(absent), d))
+        distances, seen = np.empty(n), np.empty(len(absent))
+
+        def work(piece: tuple[int, int]) -> None:
+            begin, end = piece
+            rows = slice(first[begin], first[end])
+            condition_rows(
+                inside[rows], first[begin : end + 1] - first[begin], absent[begin:end],
+                np.zeros(d), whiteners[0], float(logdets[0]), noise[rows], filled[rows],
+                deviations[begin:end], distances[rows], seen[begin:end],
+            )  # fmt: skip
+
+        for _ in (SerialBackend() if backend is None else backend).map(work, self._pieces):
+            pass
+        out, back, row_distances = self.x.copy(), np.empty((n, d)), np.empty(n)
+        back[order] = filled
+        np.copyto(out, mean + scale * back, where=self.missing)
+        row_distances[order] = distances
+        constant = (~absent) @ (LOG_2PI + 2 * np.log(scale)) + seen
+        constant[absent.all(axis=1)] = 0.0  # not what rounding leaves of it
+        loglik = -0.5 * (row_distances + constant[self.of_rows])
+        return Conditioned(out, deviations * scale, self.of_rows, loglik, row_distances)
+
+
 def conditionals(
     params: NormalParams,
     x: Array,
@@ -71,44 +132,7 @@ def conditionals(
     LinAlgError
         For a covariance that is not positive definite.
     """
-    mean, covariance = params
-    n, d = x.shape
-    missing = np.isnan(x)
-    order, first, absent = patterns = patterns_of(missing)
-    scale = np.sqrt(covariance.diagonal())
-    whiteners, logdets = cov.whiteners(
-        (covariance / np.outer(scale, scale))[None], "full", d
-    )  # fmt: skip
-    inside = np.where(missing, 0.0, (x - mean) / scale)[order]
-    noise = np.empty((0, 0)) if noise is None else noise[order]
-    filled, deviations = np.empty((n, d)), np.empty((len(absent), d))
-    distances, seen = np.empty(n), np.empty(len(absent))
-
-    def work(piece: tuple[int, int]) -> None:
-        begin, end = piece
-        rows = slice(first[begin], first[end])
-        condition_rows(
-            inside[rows], first[begin : end + 1] - first[begin], absent[begin:end], np.zeros(d),
-            whiteners[0], float(logdets[0]), noise[rows], filled[rows], deviations[begin:end],
-            distances[rows], seen[begin:end],
-        )  # fmt: skip
-
-    cuts = np.searchsorted(first, np.arange(PIECE, n, PIECE))
-    edges = np.unique(np.concatenate([[0], cuts, [len(absent)]])).tolist()
-    pieces = list(pairwise(edges))
-    for _ in (SerialBackend() if backend is None else backend).map(work, pieces):
-        pass
-    out = x.copy()
-    back = np.empty((n, d))
-    back[order] = filled
-    np.copyto(out, mean + scale * back, where=missing)
-    row_distances = np.empty(n)
-    row_distances[order] = distances
-    of_rows = patterns.of_rows()
-    constant = (~absent) @ (LOG_2PI + 2 * np.log(scale)) + seen
-    constant[absent.all(axis=1)] = 0.0  # not what rounding leaves of it
-    loglik = -0.5 * (row_distances + constant[of_rows])
-    return Conditioned(out, deviations * scale, of_rows, loglik, row_distances)
+    return CellsOf(x).at(params, noise, backend)
 
 
 def conditional_covariance(covariance: Array, missing: Array) -> Array:
