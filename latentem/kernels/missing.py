@@ -1,91 +1,205 @@
 """Rows of one normal distribution with missing cells, pattern by pattern.
 
 A pattern says which cells of a row are missing (m) and which are seen (o). With the
-covariance S, its inverse K = W' W and deviations y from the mean,
+covariance S, its inverse K and deviations y from the mean,
 
     E[y_m | y_o]   = -inv(K_mm) K_mo y_o  = S_mo inv(S_oo) y_o
     Cov[y_m | y_o] =  inv(K_mm)           = S_mm - S_mo inv(S_oo) S_om
     log det S_oo   =  log det S + log det K_mm
 
-so a pattern costs a factor of the block of K that is missing, or of the block of S that
-is seen, whichever is cheaper. Blocks are small and many: their factors are written out
-here, because a call of LAPACK would cost more than its arithmetic.
+so a pattern costs the inverse of the block of K that is missing, or of the block of S that
+is seen, whichever is smaller. Blocks are small and many: a call of LAPACK would cost more
+than its arithmetic. Small ones are inverted eight at a time, patterns side by side in the
+lanes of SIMD registers.
 
-Where columns are nearly collinear, blocks of K lose as many digits as K has lost, and
-once more when they are factored. The exact way factors the columns W_m by orthogonal
-vectors, K_mm = W_m' W_m = R' R, and never forms K: with one W for all patterns, errors
-of the log-likelihood go with the root of the condition number of S.
-
-Deviations are 0 in missing cells, so that products of whole rows of K with them need
-no gathering.
+Deviations are 0 in missing cells, so that products of whole rows of K with them need no
+gathering. `latentem.kernels.missing_exact` is for covariances whose inverse is not exact
+enough for this.
 """
 
 import numpy as np
 from numba import njit
 
-__all__ = ["complete_groups", "complete_rows", "condition_rows", "mean_information"]
+__all__ = ["complete_groups", "complete_rows", "mean_information"]
 
 # Sums in any order, for SIMD.
 compiled = njit(cache=True, nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy")
-#: Share of missing cells above which the block that is seen is cheaper to factor.
+#: Share of missing cells above which the block that is seen is cheaper to invert.
 MOSTLY_MISSING = 0.6
+#: Patterns that are inverted side by side, and the most missing cells for which they are.
+LANES = 8
+SMALL = 24
+#: A product of pivots outside of these is taken into a logarithm.
+TINY, HUGE = 1e-100, 1e100
 
 
 @compiled
-def _factor(a, n):
-    """Lower Cholesky factor in place; the log determinant, NaN where there is no factor."""
-    logdet = 0.0
-    for i in range(n):
-        for j in range(i):
-            total = a[i, j]
-            for k in range(j):
-                total -= a[i, k] * a[j, k]
-            a[i, j] = total / a[j, j]
-        total = a[i, i]
-        for k in range(i):
-            total -= a[i, k] * a[i, k]
-        if not total > 0.0:
+def _invert(a, n, line):
+    """Inverse of a positive definite matrix in place, by sweeps; its log determinant.
+
+    NaN where a pivot is not positive.
+    """
+    logdet, product = 0.0, 1.0
+    for k in range(n):
+        pivot = a[k, k]
+        if not pivot > 0.0:
             return np.nan
-        a[i, i] = np.sqrt(total)
-        logdet += np.log(total)
-    return logdet
+        product *= pivot
+        if product < TINY or product > HUGE:
+            logdet += np.log(product)
+            product = 1.0
+        scale = 1.0 / pivot
+        for j in range(n):
+            line[j] = a[k, j] * scale
+        line[k] = scale
+        for i in range(n):
+            row = a[i]
+            weight = row[k] if i != k else 0.0
+            row[k] = row[k] if i == k else 0.0
+            for j in range(n):
+                row[j] -= weight * line[j]
+        for j in range(n):
+            a[k, j] = line[j]
+    return logdet + np.log(product)
 
 
 @compiled
-def _invert(factor, n, line):
-    """Inverse of a lower triangular matrix, in place."""
-    for i in range(n):
-        for j in range(i):
-            line[j] = 0.0
-        for k in range(i):
-            weight = factor[i, k]
-            for j in range(k + 1):
-                line[j] += weight * factor[k, j]
-        scale = 1.0 / factor[i, i]
-        for j in range(i):
-            factor[i, j] = -line[j] * scale
-        factor[i, i] = scale
+def _invert_lanes(a, n, line, product, logdets):
+    """As `_invert` for `LANES` matrices at once, of which the lower triangle is used.
 
+    Sweeps that keep the matrix symmetric end at minus its inverse.
 
-@compiled
-def _square(lower, n, out):
-    """``lower' lower`` of a lower triangular matrix."""
+    Parameters
+    ----------
+    a : (n or more, n or more, LANES) array; overwritten
+    n : int
+    line : (n or more, LANES) array; overwritten
+    product : (LANES,) array; overwritten
+    logdets : (LANES,) array; overwritten
+    """
+    scale, weight = np.empty(LANES), np.empty(LANES)
+    for lane in range(LANES):
+        product[lane] = 1.0
+        logdets[lane] = 0.0
+    for k in range(n):
+        extreme = False
+        for lane in range(LANES):
+            pivot = a[k, k, lane]
+            product[lane] *= pivot if pivot > 0.0 else np.nan
+            extreme |= not (product[lane] > TINY and product[lane] < HUGE)
+        if extreme:
+            for lane in range(LANES):
+                logdets[lane] += np.log(product[lane])
+                product[lane] = 1.0
+        for lane in range(LANES):
+            scale[lane] = 1.0 / a[k, k, lane]
+            a[k, k, lane] = -scale[lane]
+        for j in range(n):
+            if j != k:
+                for lane in range(LANES):
+                    value = a[k, j, lane] if j < k else a[j, k, lane]
+                    line[j, lane] = value
+                    if j < k:
+                        a[k, j, lane] = value * scale[lane]
+                    else:
+                        a[j, k, lane] = value * scale[lane]
+        for i in range(n):
+            if i == k:
+                continue
+            for lane in range(LANES):
+                weight[lane] = line[i, lane] * scale[lane]
+            for j in range(i + 1):
+                if j != k:
+                    for lane in range(LANES):
+                        a[i, j, lane] -= weight[lane] * line[j, lane]
+    for lane in range(LANES):
+        logdets[lane] += np.log(product[lane])
     for i in range(n):
         for j in range(i + 1):
-            out[i, j] = 0.0
-    for k in range(n):
-        for i in range(k + 1):
-            weight = lower[k, i]
-            for j in range(i + 1):
-                out[i, j] += weight * lower[k, j]
-    for i in range(n):
-        for j in range(i):
-            out[j, i] = out[i, j]
+            for lane in range(LANES):
+                a[i, j, lane] = -a[i, j, lane]
 
 
 @compiled
-def _sort_places(missing, places):
-    """Missing columns, then those seen, into `places`; the number of missing ones."""
+def _solve_lanes(missing, begin, precision, stack, places, line, product, logdets):
+    """Conditional covariances of up to `LANES` patterns that miss equally many columns.
+
+    Parameters
+    ----------
+    missing : (P, d) bool array
+    begin : int
+        The first of them.
+    precision : (d, d) array
+    stack : (SMALL, SMALL, LANES) array; overwritten
+        Lower triangles of their conditional covariances.
+    places : (LANES, d) int array; overwritten
+        Their missing columns.
+    line, product : array; overwritten
+    logdets : (LANES,) array; overwritten
+        Log determinants of K_mm.
+
+    Returns
+    -------
+    m : int
+        Number of missing columns.
+    count : int
+        Number of patterns, 0 where they miss too many columns.
+    """
+    m, count = 0, 0
+    for p in range(begin, min(begin + LANES, missing.shape[0])):
+        absent, place = missing[p], places[count]
+        found = 0
+        for j in range(absent.size):
+            if absent[j]:
+                place[found] = j
+                found += 1
+        if count == 0:
+            m = found
+        if found != m or m > SMALL or m > MOSTLY_MISSING * absent.size:
+            break
+        for i in range(m):
+            row = precision[place[i]]
+            for j in range(i + 1):
+                stack[i, j, count] = row[place[j]]
+        count += 1
+    if count > 0:
+        for lane in range(count, LANES):
+            for i in range(m):
+                for j in range(i + 1):
+                    stack[i, j, lane] = 1.0 if i == j else 0.0
+        _invert_lanes(stack, m, line, product, logdets)
+    return m, count
+
+
+@compiled
+def _solve_pattern(missing, covariance, precision, logdet, places, slopes, inside, line, block):
+    """Everything about one pattern that does not depend on its rows.
+
+    Parameters
+    ----------
+    missing : (d,) bool array
+    covariance, precision : (d, d) array
+    logdet : float
+        Log determinant of `covariance`.
+    places : (d,) int array; overwritten
+        Missing columns, then those seen.
+    slopes : (d, d) array; overwritten
+        Where most cells are missing, row i holds the slopes of the i-th missing column
+        on those seen, in the order of `places`.
+    inside : (d, d) array; overwritten
+        Conditional covariance, in the order of `places`.
+    line : (d,) array; overwritten
+    block : (d, d) array; overwritten
+
+    Returns
+    -------
+    m : int
+        Number of missing columns.
+    few : bool
+        Whether it was done from the precision.
+    seen : float
+        Log determinant of S_oo, NaN where it has none.
+    """
     d = missing.size
     m = 0
     for j in range(d):
@@ -97,82 +211,31 @@ def _sort_places(missing, places):
         if not missing[j]:
             places[o] = j
             o += 1
-    return m
-
-
-@compiled
-def _solve_pattern(missing, covariance, precision, logdet, places, factor, slopes, inside, line):
-    """Everything about one pattern that does not depend on its rows.
-
-    Parameters
-    ----------
-    missing : (d,) bool array
-    covariance, precision : (d, d) array
-    logdet : float
-        Log determinant of `covariance`.
-    places : (d,) int array; overwritten
-        Missing columns, then those seen.
-    factor : (d, d) array; overwritten
-        Where few cells are missing the inverse L of the lower factor of K_mm, so that
-        ``L' L`` is the conditional covariance; else the inverse of the factor of S_oo.
-    slopes : (d, d) array; overwritten
-        Where most cells are missing, row i holds the slopes of the i-th missing column
-        on those seen, in the order of `places`.
-    inside : (d, d) array; overwritten
-        Conditional covariance, in the order of `places`.
-    line : (d,) array; overwritten
-
-    Returns
-    -------
-    m : int
-        Number of missing columns.
-    few : bool
-        Whether it was done from the precision.
-    seen : float
-        Log determinant of S_oo.
-    """
-    d = missing.size
-    m = _sort_places(missing, places)
     o = d - m
     if m <= MOSTLY_MISSING * d:
         for i in range(m):
-            for j in range(i + 1):
-                factor[i, j] = precision[places[i], places[j]]
-        seen = logdet + _factor(factor, m)
-        _invert(factor, m, line)
-        _square(factor, m, inside)
-        return m, True, seen
+            for j in range(m):
+                inside[i, j] = precision[places[i], places[j]]
+        return m, True, logdet + _invert(inside, m, line)
     for i in range(o):
-        for j in range(i + 1):
-            factor[i, j] = covariance[places[m + i], places[m + j]]
-    seen = _factor(factor, o)
-    _invert(factor, o, line)
+        for j in range(o):
+            block[i, j] = covariance[places[m + i], places[m + j]]
+    seen = _invert(block, o, line)
     for i in range(m):
-        row = covariance[places[i]]
-        for k in range(o):  # line = inv(L) S_om of this column
-            total = 0.0
-            for j in range(k + 1):
-                total += factor[k, j] * row[places[m + j]]
-            line[k] = total
-        for j in range(i + 1):
-            inside[i, j] = row[places[j]]
+        row, slope = covariance[places[i]], slopes[i]
+        for j in range(o):
+            slope[j] = 0.0
         for k in range(o):
-            slopes[i, k] = line[k]
+            weight = row[places[m + k]]
+            for j in range(o):
+                slope[j] += weight * block[k, j]
         for j in range(i + 1):
-            total = inside[i, j]
+            other = covariance[places[j]]
+            total = row[places[j]]
             for k in range(o):
-                total -= line[k] * slopes[j, k]
+                total -= slope[k] * other[places[m + k]]
             inside[i, j] = total
             inside[j, i] = total
-    for i in range(m):  # from inv(L) S_om to inv(S_oo) S_om
-        for j in range(o):
-            line[j] = 0.0
-        for k in range(o):
-            weight = slopes[i, k]
-            for j in range(k + 1):
-                line[j] += weight * factor[k, j]
-        for j in range(o):
-            slopes[i, j] = line[j]
     return m, False, seen
 
 
@@ -201,96 +264,27 @@ def _complete(y, m, few, places, precision, slopes, inside, line):
 
 
 @compiled
-def _solve_exactly(missing, whitener, logdet, places, factor, basis, inside, line):
-    """As `_solve_pattern`, from the columns of the whitener.
-
-    Parameters
-    ----------
-    whitener : (d, d) array, lower triangular
-    factor : (d, d) array; overwritten
-        The inverse L of R', so that ``L' L`` is the conditional covariance.
-    basis : (d, d) array; overwritten
-        Row i holds the i-th of m orthonormal vectors that span the missing columns.
-    """
-    d = missing.size
-    m = _sort_places(missing, places)
-    seen = logdet
-    for i in range(m):
-        for j in range(d):
-            basis[i, j] = whitener[j, places[i]]
-    for i in range(m):  # modified Gram-Schmidt: its R is as good as Householder's
-        total = 0.0
-        for j in range(d):
-            total += basis[i, j] * basis[i, j]
-        if not total > 0.0:
-            return m, np.nan
-        size = np.sqrt(total)
-        factor[i, i] = size
-        seen += 2.0 * np.log(size)
-        for j in range(d):
-            basis[i, j] /= size
-        for k in range(i + 1, m):
-            total = 0.0
-            for j in range(d):
-                total += basis[i, j] * basis[k, j]
-            factor[k, i] = total
-            for j in range(d):
-                basis[k, j] -= total * basis[i, j]
-    _invert(factor, m, line)
-    _square(factor, m, inside)
-    return m, seen
-
-
-@compiled
-def _complete_exactly(y, m, places, whitener, factor, basis, line):
-    """Write the conditional mean into the missing cells of a row of deviations.
-
-    It is ``-inv(R) Q' W y`` where ``W_m = Q R``. `line` is left with the whitened row
-    ``W y`` of the completed deviations.
-    """
-    d = y.size
-    for i in range(d):
-        total = 0.0
-        for j in range(i + 1):
-            total += whitener[i, j] * y[j]
-        line[i] = total
-    for i in range(m):  # take what lies in the span of the missing columns out of W y
-        total = 0.0
-        for j in range(d):
-            total += basis[i, j] * line[j]
-        for j in range(d):
-            line[j] -= total * basis[i, j]
-        for k in range(i + 1):  # inv(R) = factor'
-            y[places[k]] -= factor[i, k] * total
-
-
-@compiled
 def complete_rows(
-    rows, roots, centred, weights, first, missing, mean, covariance, precision, whitener, logdet,
-    exact, filled, spread,
-):  # fmt: skip
+    rows, roots, weights, first, missing, mean, covariance, precision, logdet, filled, spread
+):
     """Deviations of rows from the mean, missing cells at their conditional means.
 
     Parameters
     ----------
     rows : (r, d) array
-        Sorted by pattern; anything finite in missing cells.
+        Sorted by pattern, 0 in missing cells.
     roots : (r,) array
         Square roots of the weights of the rows.
-    centred : (r,) bool array
-        Rows that are deviations already.
     weights : (P,) array
         Sum of the weights of the rows of each pattern.
     first : (P + 1,) int array
         Row at which each pattern begins, and r.
     missing : (P, d) bool array
+        Sorted by the number of missing cells, for speed.
     mean : (d,) array
     covariance, precision : (d, d) array
-    whitener : (d, d) array, lower triangular
     logdet : float
         Log determinant of the covariance.
-    exact : bool
-        Go by the whitener instead of covariance and precision.
     filled : (r, d) array; overwritten
         The deviations times the roots.
     spread : (d, d) array
@@ -298,41 +292,46 @@ def complete_rows(
 
     Returns
     -------
-    logdets : float
+    float
         Sum over the rows of their weight times log det S_oo.
-    distance : float
-        Sum of their weighted squared distances, where `exact`; else 0.
     """
-    d = mean.size
-    places = np.empty(d, np.int64)
-    factor, slopes, inside = np.empty((d, d)), np.empty((d, d)), np.empty((d, d))
-    line = np.empty(d)
-    logdets, distance, few = 0.0, 0.0, True
-    for p in range(missing.shape[0]):
-        absent = missing[p]
-        if exact:
-            m, seen = _solve_exactly(absent, whitener, logdet, places, factor, slopes, inside, line)
-        else:
-            m, few, seen = _solve_pattern(
-                absent, covariance, precision, logdet, places, factor, slopes, inside, line
-            )
-        logdets += weights[p] * seen
-        for r in range(first[p], first[p + 1]):
-            y, x, root = filled[r], rows[r], roots[r]
-            share = 0.0 if centred[r] else 1.0
-            for j in range(d):
-                y[j] = 0.0 if absent[j] else (x[j] - share * mean[j]) * root
-            if exact:
-                _complete_exactly(y, m, places, whitener, factor, slopes, line)
-                for j in range(d):
-                    distance += line[j] * line[j]
+    d, n_patterns = mean.size, missing.shape[0]
+    slopes, inside, block = np.empty((d, d)), np.empty((d, d)), np.empty((d, d))
+    line, base = np.empty(d), np.empty(d)
+    stack, lines = np.empty((SMALL, SMALL, LANES)), np.empty((SMALL, LANES))
+    places = np.empty((LANES, d), np.int64)
+    product, logdets = np.empty(LANES), np.empty(LANES)
+    total = 0.0
+    p = 0
+    while p < n_patterns:
+        m, count = _solve_lanes(missing, p, precision, stack, places, lines, product, logdets)
+        alone = count == 0
+        for lane in range(max(count, 1)):
+            absent, place, few = missing[p], places[lane], True
+            if alone:
+                m, few, seen = _solve_pattern(
+                    absent, covariance, precision, logdet, place, slopes, inside, line, block
+                )
             else:
-                _complete(y, m, few, places, precision, slopes, inside, line)
-        for i in range(m):
-            row = spread[places[i]]
-            for j in range(m):
-                row[places[j]] += weights[p] * inside[i, j]
-    return logdets, distance
+                seen = logdet + logdets[lane]
+                for i in range(m):
+                    for j in range(i + 1):
+                        inside[i, j] = stack[i, j, lane]
+                        inside[j, i] = stack[i, j, lane]
+            total += weights[p] * seen
+            for j in range(d):
+                base[j] = 0.0 if absent[j] else mean[j]
+            for r in range(first[p], first[p + 1]):
+                y, x, root = filled[r], rows[r], roots[r]
+                for j in range(d):
+                    y[j] = (x[j] - base[j]) * root
+                _complete(y, m, few, place, precision, slopes, inside, line)
+            for i in range(m):
+                row = spread[place[i]]
+                for j in range(m):
+                    row[place[j]] += weights[p] * inside[i, j]
+            p += 1
+    return total
 
 
 @compiled
@@ -358,14 +357,14 @@ def complete_groups(
     """
     d = mean.size
     places = np.empty(d, np.int64)
-    factor, slopes, inside = np.empty((d, d)), np.empty((d, d)), np.empty((d, d))
+    slopes, inside, block = np.empty((d, d)), np.empty((d, d)), np.empty((d, d))
     cross, whole = np.empty((d, d)), np.empty((d, d))
     line, y = np.empty(d), np.empty(d)
     total = 0.0
     for g in range(missing.shape[0]):
         absent, scatter = missing[g], scatters[g]
         m, few, seen = _solve_pattern(
-            absent, covariance, precision, logdet, places, factor, slopes, inside, line
+            absent, covariance, precision, logdet, places, slopes, inside, line, block
         )
         total += weights[g] * seen
         z, x, root = filled[g], means[g], np.sqrt(weights[g])
@@ -411,90 +410,45 @@ def complete_groups(
 
 
 @compiled
-def condition_rows(
-    rows, first, missing, mean, whitener, logdet, noise, filled, deviations, distances, logdets
-):
-    """Conditional means, or draws, of missing cells, and how likely what is seen is.
-
-    Parameters
-    ----------
-    rows, first, missing, mean, whitener, logdet
-        As in `complete_rows`.
-    noise : (r, d) array, or (0, 0)
-        Standard normal numbers, of which those in missing cells are used for draws;
-        (0, 0) gives the conditional means.
-    filled : (r, d) array; overwritten
-        The rows with missing cells filled.
-    deviations : (P, d) array; overwritten
-        Conditional standard deviations, 0 where seen.
-    distances : (r,) array; overwritten
-        Squared Mahalanobis distances of what is seen.
-    logdets : (P,) array; overwritten
-        Log determinants of the covariances of what is seen.
-    """
-    d = mean.size
-    places = np.empty(d, np.int64)
-    factor, basis, inside = np.empty((d, d)), np.empty((d, d)), np.empty((d, d))
-    line, y = np.empty(d), np.empty(d)
-    for p in range(missing.shape[0]):
-        absent = missing[p]
-        m, seen = _solve_exactly(absent, whitener, logdet, places, factor, basis, inside, line)
-        logdets[p] = seen
-        for j in range(d):
-            deviations[p, j] = 0.0
-        for i in range(m):
-            deviations[p, places[i]] = np.sqrt(inside[i, i])
-        for r in range(first[p], first[p + 1]):
-            x = rows[r]
-            for j in range(d):
-                y[j] = 0.0 if absent[j] else x[j] - mean[j]
-            _complete_exactly(y, m, places, whitener, factor, basis, line)
-            distance = 0.0
-            for j in range(d):
-                distance += line[j] * line[j]
-                filled[r, j] = mean[j] + y[j] if absent[j] else x[j]
-            distances[r] = distance
-            if noise.size > 0:
-                for i in range(m):  # L' z has covariance L' L
-                    total = 0.0
-                    for k in range(i, m):
-                        total += factor[k, i] * noise[r, places[k]]
-                    filled[r, places[i]] += total
-
-
-@compiled
-def mean_information(weights, missing, whitener, out):
+def mean_information(weights, missing, covariance, precision, out):
     """Add to `out` (d, d) the information about the mean: inv(S_oo) of each pattern.
 
     Parameters
     ----------
     weights : (P,) array
     missing : (P, d) bool array
-    whitener : (d, d) array, lower triangular
+    covariance, precision : (d, d) array
     """
     d = missing.shape[1]
     places = np.empty(d, np.int64)
-    factor, basis, inside = np.empty((d, d)), np.empty((d, d)), np.empty((d, d))
-    line = np.empty(d)
+    slopes, inside, block = np.empty((d, d)), np.empty((d, d)), np.empty((d, d))
+    line, share = np.empty(d), np.empty(d)
     for p in range(missing.shape[0]):
         absent, weight = missing[p], weights[p]
-        m, _ = _solve_exactly(absent, whitener, 0.0, places, factor, basis, inside, line)
-        for i in range(m, d):  # inside = columns seen, out of the span of those missing
-            for j in range(d):
-                line[j] = whitener[j, places[i]]
+        m, few, _ = _solve_pattern(
+            absent, covariance, precision, 0.0, places, slopes, inside, line, block
+        )
+        if not few:
+            for i in range(d - m):
+                for j in range(d - m):
+                    out[places[m + i], places[m + j]] += weight * block[i, j]
+            continue
+        for j in range(d):
+            share[j] = 0.0 if absent[j] else weight
+        for i in range(m):  # slopes = inv(K_mm) K_m
+            slope = slopes[i]
+            slope[:] = 0.0
             for k in range(m):
-                total = 0.0
+                row = precision[places[k]]
                 for j in range(d):
-                    total += basis[k, j] * line[j]
-                for j in range(d):
-                    line[j] -= total * basis[k, j]
+                    slope[j] += inside[i, k] * row[j]
+        for i in range(m, d):  # K_oo - K_om inv(K_mm) K_mo
+            a = places[i]
             for j in range(d):
-                inside[i, j] = line[j]
-        for i in range(m, d):
-            for k in range(m, i + 1):
-                total = 0.0
+                line[j] = precision[a, j]
+            for k in range(m):
+                part = precision[a, places[k]]
                 for j in range(d):
-                    total += inside[i, j] * inside[k, j]
-                out[places[i], places[k]] += weight * total
-                if i != k:
-                    out[places[k], places[i]] += weight * total
+                    line[j] -= part * slopes[k, j]
+            for j in range(d):
+                out[a, j] += share[j] * line[j]

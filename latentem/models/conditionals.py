@@ -13,7 +13,8 @@ import numpy as np
 
 from latentem.engine.backends import Backend, SerialBackend
 from latentem.families import covariance as cov
-from latentem.kernels.missing import condition_rows, mean_information
+from latentem.kernels.missing import mean_information
+from latentem.kernels.missing_exact import condition_rows
 from latentem.models.normal import LOG_2PI, NormalParams
 from latentem.models.patterns import patterns_of
 
@@ -165,6 +166,7 @@ def missing_information(params: NormalParams, missing: Array, weights: Array) ->
     correlation = params.covariance / np.outer(scale, scale)
     whiteners, _ = cov.whiteners(correlation[None], "full", d)
     information = np.zeros((d, d))
-    mean_information(weights, missing, whiteners[0], information)
+    precision = whiteners[0].T @ whiteners[0]
+    mean_information(weights, missing, correlation, precision, information)
     now = np.linalg.inv(information).diagonal()
     return np.clip(1 - 1 / (weights.sum() * now), 0.0, 1.0)

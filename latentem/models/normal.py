@@ -26,6 +26,7 @@ from latentem.engine.model import Diagnosis, Expectation, LatentModel
 from latentem.engine.moments import Moments
 from latentem.families import covariance as cov
 from latentem.kernels.missing import complete_groups, complete_rows
+from latentem.kernels.missing_exact import complete_exactly
 from latentem.kernels.patterns import column_moments
 from latentem.models.normal_prior import NormalPrior
 from latentem.models.normal_start import available_cases
@@ -175,14 +176,21 @@ class MultivariateNormal(LatentModel):
         d, n_rows = len(mean), len(block.rows)
         filled = np.empty((len(block.roots), d))
         groups, spread = np.zeros((d, d)), np.zeros((d, d))
-        logdets, distance = complete_rows(
-            block.rows, block.roots, block.centred, block.weights, block.first, block.missing,
-            mean, covariance, precision, whitener, logdet, exact, filled[:n_rows], spread,
-        )  # fmt: skip
-        logdets += complete_groups(
-            block.group_means, block.group_scatters, block.group_weights, block.group_missing,
-            mean, covariance, precision, logdet, filled[n_rows:], groups, spread,
-        )  # fmt: skip
+        if exact:
+            logdets, distance = complete_exactly(
+                block.rows, block.roots, block.centred, block.weights, block.first,
+                block.missing, mean, whitener, logdet, filled, spread,
+            )  # fmt: skip
+        else:
+            logdets = complete_rows(
+                block.rows, block.roots, block.weights, block.first, block.missing,
+                mean, covariance, precision, logdet, filled[:n_rows], spread,
+            )  # fmt: skip
+            logdets += complete_groups(
+                block.group_means, block.group_scatters, block.group_weights,
+                block.group_missing, mean, covariance, precision, logdet, filled[n_rows:],
+                groups, spread,
+            )  # fmt: skip
         weight = block.weight
         about = filled.T @ filled + groups
         if not exact:

@@ -31,7 +31,7 @@ STEP = 1e-6
 #: Most maps.
 MAPS = 40
 #: Residual of the eigenvalue, as a share of its distance to 1, at which to stop.
-RESIDUAL = 0.02
+RESIDUAL = 0.04
 
 
 class Rate(NamedTuple):

@@ -72,7 +72,8 @@ def expect(model, params, data, size=None):
 @pytest.mark.nojit
 @pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize(
-    ("n", "d", "share"), [(7, 1, 0.4), (40, 3, 0.3), (30, 8, 0.2), (30, 8, 0.8), (20, 12, 0.6)]
+    ("n", "d", "share"),
+    [(7, 1, 0.4), (40, 3, 0.3), (30, 8, 0.2), (30, 8, 0.8), (20, 12, 0.6), (20, 60, 0.5)],
 )
 def test_e_step_is_that_of_every_row_by_hand(n, d, share, exact, monkeypatch):
     monkeypatch.setattr(normal, "INFLATION", 0.0 if exact else 1e9)
