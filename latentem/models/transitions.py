@@ -10,12 +10,18 @@ small change of P changes it by :math:`d\pi = \pi\, dP\, Z` with the fundamental
 :math:`Z = (I - P + 1 \pi)^{-1}` (Kemeny and Snell 1976, Finite Markov Chains,
 chapter 4), so that the first sum has gradient :math:`c_{ij} = \pi_i (Z (s / \pi))_j`. With
 that sum linearised, the maximum of a row is :math:`P_{ij} = \xi_{ij} / (\lambda_i -
-c_{ij})`; the way there raises the objective, and is repeated until it ends.
+c_{ij})`; the way there raises the objective, and is repeated until it ends. Where first
+states weigh much, as with short sequences, or a transition was never counted, it does not:
+then the climb is by a quasi-Newton method with that gradient.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from scipy.optimize import minimize
+from scipy.special import xlogy
 
 __all__ = ["left_right", "maximize_rows", "maximize_stationary", "stationary_distribution"]
 
@@ -102,59 +108,122 @@ def maximize_stationary(start: Array, counts: Array, transmat: Array, free: Arra
     counts : (K, K) array
         Expected counts of transitions.
     transmat : (K, K) array
+        Zeros stay.
     free : (K, K) bool array, optional
     """
-    open_ = np.ones(counts.shape, dtype=bool) if free is None else free
-    value = _objective(start, counts, transmat)
-    for _ in range(MAPS):
-        target = _linearised(start, counts, transmat, open_)
+    moving = transmat > 0 if free is None else free & (transmat > 0)
+    moving &= moving.sum(axis=1, keepdims=True) > 1
+    if not moving.any():
+        return transmat
+    best, settled = transmat, False
+    if np.all(counts[moving] > 0):
+        best, settled = _linearised_steps(start, counts, best, moving)
+    if not settled:
+        best = _climbed(start, counts, best, moving)
+        if np.all(counts[moving] > 0):  # to the last digits
+            best, _ = _linearised_steps(start, counts, best, moving)
+    return best
+
+
+#: Most linearised steps of one M-step.
+STEPS = 60
+#: Most rounds of the climb, and the farthest that a log-odd goes in one of them.
+ROUNDS, FAR = 8, 8.0
+
+
+class _Point(NamedTuple):
+    """The objective at a point; -inf where no start distribution belongs to it."""
+
+    value: float
+    slopes: Array  # (K, K): gradient of the first states' part
+
+
+def _point(start: Array, counts: Array, transmat: Array) -> _Point:
+    nothing = _Point(-np.inf, np.zeros_like(transmat))
+    try:
+        # Its product with a row differs from that of the fundamental matrix by the same
+        # number for each entry.
+        inverse = np.linalg.inv(1.0 - transmat + np.eye(len(start)))
+    except np.linalg.LinAlgError:
+        return nothing
+    first = inverse.sum(axis=0)
+    if not np.abs(first @ transmat - first).max() < 1e-9:
+        return nothing
+    with np.errstate(all="ignore"):
+        chosen = xlogy(start, np.maximum(first, 0.0)).sum() + xlogy(counts, transmat).sum()
+        gain = np.where(start > 0, start / first, 0.0)
+        slopes = first[:, None] * (inverse @ gain)
+    return _Point(float(chosen), slopes) if np.isfinite(slopes).all() else nothing
+
+
+def _linearised_steps(
+    start: Array, counts: Array, transmat: Array, moving: Array
+) -> tuple[Array, bool]:
+    """Steps to the maximum of the linearised objective, and whether they came to an end."""
+    here, moved = _point(start, counts, transmat), np.inf
+    for _ in range(STEPS):
+        target = _linearised(counts, here.slopes, transmat, moving)
         step = 1.0
         while step > 1e-4:
             tried = transmat + step * (target - transmat)
-            new = _objective(start, counts, tried)
-            if new > value:
+            there = _point(start, counts, tried)
+            if there.value > here.value:
                 break
             step *= 0.5
-        else:
-            return transmat
+        else:  # no digit is left to gain, or the way there is too bent
+            return transmat, bool(np.abs(target - transmat).max() < SMALL)
         moved = np.abs(tried - transmat).max()
-        transmat, value = tried, new
+        transmat, here = tried, there
         if moved < 1e-14:
             break
-    return transmat
+    return transmat, bool(moved < SMALL)
 
 
-#: Most steps of one M-step of a stationary chain.
-MAPS = 200
+#: A step after which no further is worth its price.
+SMALL = 1e-7
 
 
-def _objective(start: Array, counts: Array, transmat: Array) -> float:
-    try:
-        first = stationary_distribution(transmat)
-    except ValueError:
-        return -np.inf
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(start > 0, start * np.log(first), 0.0).sum()
-        return float(terms + np.where(counts > 0, counts * np.log(transmat), 0.0).sum())
-
-
-def _linearised(start: Array, counts: Array, transmat: Array, free: Array) -> Array:
+def _linearised(counts: Array, slopes: Array, transmat: Array, moving: Array) -> Array:
     """The maximum with the dependence of the first states on P made linear."""
-    k = len(start)
-    first = stationary_distribution(transmat)
-    fundamental = np.linalg.inv(np.eye(k) - transmat + first)
-    gain = np.where(start > 0, start / np.where(first > 0, first, 1.0), 0.0)
-    slopes = first[:, None] * (fundamental @ gain)
     new = transmat.copy()
-    for i in range(k):
-        mine = free[i] & (counts[i] > 0)
-        mass = 1.0 - transmat[i, ~free[i]].sum()
-        if not mine.any() or mass <= 0:
-            continue
-        row = np.where(free[i], 0.0, transmat[i])
-        row[mine] = _share(counts[i, mine], slopes[i, mine], mass)
-        new[i] = row
+    for i in np.flatnonzero(moving.any(axis=1)):
+        mine = moving[i]
+        new[i, mine] = _share(counts[i, mine], slopes[i, mine], transmat[i, mine].sum())
     return new
+
+
+def _climbed(start: Array, counts: Array, transmat: Array, moving: Array) -> Array:
+    """A maximum by a quasi-Newton climb in the log-odds of the entries that may move."""
+    mass = np.where(moving, transmat, 0.0).sum(axis=1, keepdims=True)
+    begin = np.log(transmat[moving])
+
+    def at(logits: Array) -> Array:
+        full = np.full(transmat.shape, -np.inf)
+        full[moving] = logits
+        top = full.max(axis=1, keepdims=True)
+        odds = np.exp(full - np.where(np.isfinite(top), top, 0.0))
+        total = odds.sum(axis=1, keepdims=True)
+        return np.where(moving, mass * odds / np.where(total > 0, total, 1.0), transmat)
+
+    scale = 1.0 / (start.sum() + counts.sum())
+
+    def loss(logits: Array) -> tuple[float, Array]:
+        tried = at(logits)
+        value, slopes = _point(start, counts, tried)
+        pull = np.where(moving, counts + tried * slopes, 0.0)
+        share = np.where(moving, tried, 0.0) / np.where(mass > 0, mass, 1.0)
+        rise = (pull - share * pull.sum(axis=1, keepdims=True))[moving]
+        return -scale * max(value, -1e300), -scale * rise
+
+    options = {"maxiter": 200, "ftol": 1e-15, "gtol": 1e-10}
+    logits, last = begin, loss(begin)[0]
+    for _ in range(ROUNDS):  # anew, as a search that met the edge remembers nonsense
+        bounds = [(value - FAR, value + FAR) for value in logits]
+        found = minimize(loss, logits, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        if not found.fun < last - 1e-13 * abs(last):
+            break
+        logits, last = found.x, found.fun
+    return transmat if logits is begin else at(logits)
 
 
 def _share(counts: Array, slopes: Array, mass: float) -> Array:

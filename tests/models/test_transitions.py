@@ -87,3 +87,59 @@ def test_stationary_m_step_keeps_zeros_and_fixed_entries():
             other[row, a] += move
             other[row, b] -= move
             assert objective(start, counts, other) < objective(start, counts, new)
+
+
+def hard_case(seed):
+    """Structural zeros, fixed entries, transitions never counted, few or many first states."""
+    rng = np.random.default_rng(seed)
+    k = int(rng.integers(2, 5))
+    ring = np.roll(np.eye(k, dtype=bool), 1, axis=1)  # keeps every state within reach
+    mask = (rng.random((k, k)) < 0.7) | ring | np.eye(k, dtype=bool)
+    old = rng.dirichlet(np.ones(k), k) * mask
+    old /= old.sum(axis=1, keepdims=True)
+    free = mask & (rng.random((k, k)) < rng.choice([0.7, 1.0]))
+    start = 10 ** rng.uniform(-1, 3) * rng.dirichlet(np.full(k, 0.5))
+    counts = 10 ** rng.uniform(-1, 3) * rng.gamma(0.7, 1.0, (k, k)) * mask
+    counts[rng.random((k, k)) < rng.choice([0.0, 0.3])] = 0.0
+    return start, counts, old, free
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_hard_stationary_m_steps(seed):
+    start, counts, old, free = hard_case(seed)
+    new = maximize_stationary(start, counts, old, free)
+    value = objective(start, counts, new)
+    assert value >= objective(start, counts, old)
+    np.testing.assert_array_equal(new[~free], old[~free])
+    np.testing.assert_array_equal(new[old == 0], 0.0)
+    np.testing.assert_allclose(new.sum(axis=1), 1.0, rtol=1e-12)
+    rows = [i for i in range(len(old)) if free[i].sum() > 1]
+
+    def at(logits):
+        moves, used = old.copy(), 0
+        for i in rows:
+            odds = np.exp(logits[used : used + free[i].sum()])
+            used += free[i].sum()
+            moves[i, free[i]] = old[i, free[i]].sum() * odds / odds.sum()
+        return moves
+
+    def loss(logits):
+        try:
+            with np.errstate(divide="ignore"):
+                found = objective(start, counts, at(logits))
+        except ValueError:  # the chain fell into parts
+            return 1e10
+        return -found if np.isfinite(found) else 1e10
+
+    if rows:
+        begin = np.concatenate([np.log(np.maximum(old[i, free[i]], 1e-12)) for i in rows])
+        bounds = [(log - 20, log + 20) for log in begin]
+        other = minimize(loss, begin, method="L-BFGS-B", bounds=bounds, options={"maxfun": 20_000})
+        assert value >= -other.fun - 1e-5 * (1 + abs(other.fun))
+
+
+def test_sequences_of_one_row_fit_the_stationary_distribution():
+    """No transition was ever counted: all there is to fit is where the chain begins."""
+    start, old = np.array([30.0, 10.0, 60.0]), np.full((3, 3), 1 / 3)
+    new = maximize_stationary(start, np.zeros((3, 3)), old, None)
+    np.testing.assert_allclose(stationary_distribution(new), start / 100, atol=1e-6)
