@@ -160,19 +160,32 @@ def test_check_model_with_missing_rows_and_labels(name, rng):
     check_model(HiddenMarkov(family, 2), Sequences(x, lengths, None, labels), rng=1)
 
 
-@pytest.mark.parametrize("name", ["poisson", "diag"])
+CELLS = [name for name, (family, _) in FAMILIES.items() if family.missing_cells]
+
+
+@pytest.mark.parametrize("name", CELLS)
 def test_check_model_with_missing_cells(name, rng):
     family, kind = FAMILIES[name]
-    x, lengths, _ = rows_of(kind, rng)
-    x = np.hstack([x, x[::-1]])
+    lengths = (20, 1, 15, 24) * 4  # many begin: their probabilities stay off the boundary
+    x, other = (rows_of(kind, rng, lengths)[0] for _ in range(2))
+    x = np.hstack([x[:, :1], other[:, -1:]])
     x[rng.random(x.shape) < 0.15] = np.nan
-    check_model(HiddenMarkov(family, 2), Sequences(x, lengths), rng=1)
+    x[7] = np.nan
+    if isinstance(family, Categorical):
+        family = Categorical((2, 2))
+    check_model(HiddenMarkov(family, 2), Sequences(x, np.array(lengths)), rng=1)
+
+
+def test_families_that_take_missing_cells():
+    assert {"poisson", "categorical", "bernoulli", "exponential", "diag", "spherical"} <= set(CELLS)
+    assert not {"full", "tied", "mixture full"} & set(CELLS)
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        {"transmat_mask": left_right(3, cyclic=True)},  # without a way back: on the boundary
+        {"transmat_mask": left_right(3, cyclic=True)},
+        {"transmat_mask": left_right(3, step=2)},
         {"stationary": True},
         {"fixed": ("startprob",)},
         {"fixed": ("transmat",)},
@@ -183,9 +196,13 @@ def test_check_model_with_missing_cells(name, rng):
 )
 def test_check_model_of_restricted_chains(options):
     rng = np.random.default_rng(5)
-    states = np.concatenate([np.repeat(rng.integers(3, size=12), 8) for _ in range(4)])
+    forward = options.get("transmat_mask") is not None and not options["transmat_mask"][2, 0]
+    draw = (lambda: np.sort(rng.integers(rng.integers(3), 3, size=5))) if forward else (
+        lambda: rng.integers(3, size=5)
+    )  # fmt: skip
+    states = np.concatenate([np.repeat(draw(), 4) for _ in range(24)])
     x = rng.poisson(np.array([1.0, 6.0, 15.0])[states])[:, None].astype(float)
-    data = Sequences(x, np.array([150, 1, 133, 100]))
+    data = Sequences(x, np.array([20] * 23 + [19, 1]))
     model = HiddenMarkov(Poisson(), 3, **options)
     check_model(model, data, start=model.guess(model.blocks(data), rng), rng=1)
 
