@@ -24,7 +24,6 @@ from latentem.families import (
 from latentem.models import HiddenMarkov, HiddenMarkovParams
 from latentem.models.decoding import (
     decode,
-    draw_states,
     filter_states,
     path_loglik,
     smooth_states,
@@ -102,18 +101,57 @@ def test_everything_equals_the_sum_over_all_paths(case):
     assert own[0] == pytest.approx(best.loglik[0], rel=1e-12, abs=1e-12)
 
 
-def test_paths_are_drawn_from_their_posterior(rng):
-    params = random_chain(rng, 2, 3, False)
-    rows = np.array([[0.0], [2.0], [1.0]])
-    joint = enumerate_paths(params, rows)
-    n = 4000
-    data = Sequences(np.tile(rows, (n, 1)), np.full(n, 3))
-    model = HiddenMarkov(Categorical((3,)), 2)
-    drawn = draw_states(model, params, data, rng, SERIAL).values.reshape(n, 3)
-    total = sum(joint.values())
-    for path, p in joint.items():
-        share, expected = np.mean((drawn == path).all(axis=1)), p / total
-        assert abs(share - expected) < 5 * np.sqrt(expected * (1 - expected) / n) + 1e-12
+@settings(max_examples=40)
+@given(st.integers(0, 2**32 - 1))
+def test_weights_and_labels_against_all_paths(seed):
+    """Sums over sequences of unequal weight, over the paths that the labels allow."""
+    rng = np.random.default_rng(seed)
+    k, lengths, weights = 2, np.array([3, 1, 4]), rng.choice([0.0, 0.5, 1.0, 3.0], 3)
+    weights[2] = 1.5
+    params = random_chain(rng, k, 3, False)
+    x = rng.integers(3, size=(8, 1)).astype(float)
+    x[rng.random(8) < 0.2] = np.nan
+    x[7] = 1.0
+    labels = np.where(rng.random(8) < 0.4, rng.integers(k, size=8), -1)
+    starts, pairs, shares, loglik = np.zeros(k), np.zeros((k, k)), np.zeros((8, k)), 0.0
+    for begin, length, weight in zip([0, 3, 4], lengths, weights, strict=True):
+        told = labels[begin : begin + length]
+        joint = {
+            path: p
+            for path, p in enumerate_paths(params, x[begin : begin + length]).items()
+            if np.all((told == -1) | (told == path))
+        }
+        total = sum(joint.values())
+        loglik += weight * np.log(total)
+        for path, p in joint.items():
+            starts[path[0]] += weight * p / total
+            for t, state in enumerate(path):
+                shares[begin + t, state] += weight * p / total
+                if t:
+                    pairs[path[t - 1], state] += weight * p / total
+    model = HiddenMarkov(Categorical((3,)), k)
+    found = SERIAL.expect(model, params, model.blocks((x, lengths, weights, labels)))
+    assert found.loglik == pytest.approx(loglik, rel=1e-12, abs=1e-12)
+    np.testing.assert_allclose(found.statistics.start, starts, atol=1e-12)
+    np.testing.assert_allclose(found.statistics.transitions, pairs, atol=1e-12)
+    seen = ~np.isnan(x[:, 0])
+    counts = [[shares[seen & (x[:, 0] == c), i].sum() for c in range(3)] for i in range(k)]
+    np.testing.assert_allclose(found.statistics.family.counts, counts, atol=1e-12)
+    assert found.weight == pytest.approx((np.repeat(weights, lengths) * seen).sum())
+
+
+@pytest.mark.parametrize("name", ["poisson", "exponential", "full", "diag", "tied", "spherical"])
+def test_one_state_is_the_family_alone(name, rng):
+    """Whatever the sequences: with one state there is nothing that rows could share."""
+    from latentem.models import Mixture
+
+    family, kind = FAMILIES[name]
+    x, lengths, _ = rows_of(kind, rng)
+    settings_ = EM(tol=1e-10)
+    chain = settings_.run(HiddenMarkov(family, 1), (x, lengths), rng=0)
+    mixture = settings_.run(Mixture(family, 1), x, rng=0)
+    assert chain.loglik == pytest.approx(mixture.loglik, rel=1e-12)
+    assert chain.params.transmat.tolist() == [[1.0]]
 
 
 def rows_of(kind, rng, lengths=(60, 1, 45, 30)):
