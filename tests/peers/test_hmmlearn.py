@@ -33,8 +33,7 @@ def same(ours, theirs, X, lengths):
     trace = ours.result_.history.objectives
     reference = np.array(theirs.monitor_.history)
     np.testing.assert_allclose(trace[: len(reference)], reference, rtol=1e-9)
-    other = {"startprob_", "transmat_"}
-    for name in other:
+    for name in ("startprob_", "transmat_"):
         np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-7, atol=1e-9)
     assert ours.score(X, lengths=lengths) == pytest.approx(theirs.score(X, lengths), rel=1e-9)
     np.testing.assert_allclose(
@@ -104,34 +103,58 @@ def test_categorical(rng):
     same(ours, theirs, X, lengths)
 
 
-@pytest.mark.parametrize("kind", ["diag", "full"])
-def test_mixtures_as_emissions(kind, data):
-    X, lengths = data
-    weights = np.full((3, 2), 0.5)
+def mixtures(kind, params):
+    """Both packages at the same start, the peer without priors, to fit the groups of `params`."""
+    weights = np.array([[0.4, 0.6], [0.5, 0.5], [0.7, 0.3]])
     means = np.stack([MEANS - 0.7, MEANS + 0.7], axis=1)
-    covariances = {"diag": np.full((3, 2, 2), 2.0), "full": np.tile(2 * np.eye(2), (3, 2, 1, 1))}
-    shape = {"diag": (3, 2, 2), "full": (3, 2, 2, 2)}[kind]
-    # The peer's formulas divide by weight + (prior weight + d + 1 + 1 for "full"): with these
-    # weights of the priors both vanish.
-    size = {"diag": 3, "full": 2}[kind]
-    prior_weight = {"diag": -1.5, "full": -(1 + 2 + 1)}[kind]
+    covariances = {
+        "diag": np.full((3, 2, 2), 2.0), "full": np.tile(2 * np.eye(2), (3, 2, 1, 1)),
+        "spherical": np.full((3, 2), 2.0),
+    }[kind]  # fmt: skip
+    # What its formulas add to sums of squares and divide by beyond the weights, made 0.
+    none = {"diag": (-1.5, 0.0), "full": (0.0, -4.0), "spherical": (-2.0, 0.0)}[kind]
+    shape = {"diag": (3, 2, 2), "full": (3, 2), "spherical": (3, 2)}[kind]
     theirs = peer.GMMHMM(
-        3, 2, covariance_type=kind, n_iter=MAPS, tol=-np.inf, init_params="", min_covar=0,
-        weights_prior=1.0, means_prior=np.zeros((3, 2, 2)), means_weight=np.zeros((3, 2)),
-        covars_prior=np.zeros(shape), covars_weight=np.full(shape[:size], float(prior_weight)),
+        3, 2, covariance_type=kind, n_iter=MAPS, tol=-np.inf, init_params="", params=params,
+        min_covar=0, weights_prior=np.ones((3, 2)), means_prior=np.zeros((3, 2, 2)),
+        means_weight=np.zeros((3, 2)),
+        covars_prior=np.full(covariances.shape, none[0]), covars_weight=np.full(shape, none[1]),
     )  # fmt: skip
     theirs.startprob_, theirs.transmat_ = START["startprob"], START["transmat"]
-    theirs.weights_, theirs.means_, theirs.covars_ = weights, means, covariances[kind]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        first = theirs.score(X, lengths)
-    start = settings(weights=weights, means=means, covariances=covariances[kind])
-    ours = GMMHMM(3, 2, covariance_type=kind, **start).fit(X, lengths=lengths)
-    assert ours.result_.history.objectives[0] == pytest.approx(first, rel=1e-9)
-    theirs.startprob_, theirs.transmat_ = ours.startprob_, ours.transmat_
-    theirs.weights_, theirs.means_, theirs.covars_ = ours.weights_, ours.means_, ours.covars_
-    assert ours.score(X, lengths=lengths) == pytest.approx(theirs.score(X, lengths), rel=1e-9)
-    assert ours.predict(X, lengths).tolist() == theirs.predict(X, lengths).tolist()
+    theirs.weights_, theirs.means_, theirs.covars_ = weights, means, covariances
+    start = settings(weights=weights, means=means, covariances=covariances)
+    return GMMHMM(3, 2, covariance_type=kind, **start), theirs
+
+
+@pytest.mark.parametrize("kind", ["diag", "full", "spherical"])
+def test_mixtures_as_emissions(kind, data):
+    """With the covariances held: the peer takes them about the means of the map before."""
+    X, lengths = data
+    ours, theirs = mixtures(kind, "stmw")
+    quietly(theirs, X, lengths)
+    ours.set_params(fixed=("covariances",)).fit(X, lengths=lengths)
+    same(ours, theirs, X, lengths)
+    np.testing.assert_allclose(ours.weights_, theirs.weights_, rtol=1e-7)
+    np.testing.assert_allclose(ours.means_, theirs.means_, rtol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["diag", "full", "spherical"])
+def test_covariances_of_mixtures_are_about_their_own_means(kind, data):
+    """After one map the peer's are larger by the square of how far the means have moved."""
+    X, lengths = data
+    ours, theirs = mixtures(kind, "stmwc")
+    before = theirs.means_.copy()
+    quietly(theirs.set_params(n_iter=1), X, lengths)
+    ours.set_params(max_iter=1).fit(X, lengths=lengths)
+    np.testing.assert_allclose(ours.means_, theirs.means_, rtol=1e-9)
+    np.testing.assert_allclose(ours.weights_, theirs.weights_, rtol=1e-9)
+    moved = ours.means_ - before
+    square = {
+        "diag": moved**2, "full": moved[..., None] * moved[..., None, :],
+        "spherical": (moved**2).mean(axis=-1),
+    }[kind]  # fmt: skip
+    np.testing.assert_allclose(ours.covariances_ + square, theirs.covars_, rtol=1e-8, atol=1e-10)
+    assert ours.score(X, lengths) > theirs.score(X, lengths)  # so it is a lower step
 
 
 def test_assigned_parameters_score_and_sample_as_there(data):
