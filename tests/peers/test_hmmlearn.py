@@ -157,13 +157,58 @@ def test_covariances_of_mixtures_are_about_their_own_means(kind, data):
     assert ours.score(X, lengths) > theirs.score(X, lengths)  # so it is a lower step
 
 
-def test_assigned_parameters_score_and_sample_as_there(data):
-    X, lengths = data
-    models = [GaussianHMM(3), peer.GaussianHMM(3)]
+PROBS = np.array([[0.4, 0.3, 0.2, 0.1], [0.11, 0.37, 0.29, 0.23], [0.17, 0.13, 0.31, 0.39]])
+
+
+def assigned(kind):
+    """Both packages with parameters assigned, never fitted."""
+    gmm = {
+        "weights_": np.full((3, 2), 0.5), "means_": np.stack([MEANS - 1, MEANS + 1], axis=1),
+        "covars_": np.full((3, 2, 2), 2.0),
+    }  # fmt: skip
+    cases = {
+        "poisson": (PoissonHMM, {"lambdas_": np.array([[3.0], [7.0], [15.0]])}),
+        "categorical": (
+            CategoricalHMM,
+            {"emissionprob_": PROBS},
+        ),
+        "gmm": (lambda k: GMMHMM(k, 2), gmm),
+    }
+    make, values = cases.get(kind) or (
+        lambda k: GaussianHMM(k, covariance_type=kind),
+        {"means_": MEANS, "covars_": COVARIANCES.get(kind)},
+    )
+    theirs = {
+        "poisson": peer.PoissonHMM, "categorical": peer.CategoricalHMM,
+        "gmm": lambda k: peer.GMMHMM(k, 2),
+    }.get(kind, lambda k: peer.GaussianHMM(k, covariance_type=kind))  # fmt: skip
+    models = make(3), theirs(3)
     for model in models:
-        model.startprob_, model.transmat_ = START["startprob"], START["transmat"]
-        model.means_, model.covars_ = MEANS, COVARIANCES["diag"]
-    ours, theirs = models
-    assert ours.score(X, lengths=lengths) == pytest.approx(theirs.score(X, lengths), rel=1e-10)
-    assert ours.sample(5, random_state=0)[0].shape == (5, 2)
-    np.testing.assert_allclose(ours.covars_, theirs.covars_)
+        for name, value in {"startprob_": START["startprob"], "transmat_": START["transmat"],
+                            **values}.items():  # fmt: skip
+            setattr(model, name, value)
+    return models
+
+
+@pytest.mark.parametrize("kind", [*COVARIANCES, "poisson", "categorical", "gmm"])
+def test_assigned_parameters_score_and_sample_as_there(kind, data, rng):
+    X, lengths = data
+    if kind in ("poisson", "categorical"):
+        X = rng.integers(4, size=(600, 1))
+    ours, theirs = assigned(kind)
+    rows, states = ours.sample(5, random_state=0)
+    assert rows.shape == (5, X.shape[1])
+    assert states.shape == (5,)
+    theirs.n_features = X.shape[1] if kind != "categorical" else 4
+    assert ours.score(X, lengths) == pytest.approx(theirs.score(X, lengths), rel=1e-10)
+    theirs_joint, theirs_path = theirs.decode(X, lengths)
+    joint, path = ours.decode(X, lengths)
+    assert joint == pytest.approx(theirs_joint, rel=1e-10)
+    assert path.tolist() == theirs_path.tolist()
+    one, other = ours.score_samples(X, lengths), theirs.score_samples(X, lengths)
+    assert one[0] == pytest.approx(other[0], rel=1e-10)
+    np.testing.assert_allclose(one[1], other[1], atol=1e-9)
+    map_one, map_other = ours.decode(X, lengths, "map"), theirs.decode(X, lengths, "map")
+    assert map_one[1].tolist() == map_other[1].tolist()
+    if kind in ("diag", "full", "tied"):
+        np.testing.assert_allclose(ours.covars_, theirs.covars_)
