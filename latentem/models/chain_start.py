@@ -22,7 +22,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from latentem.engine.backends import SerialBackend
-from latentem.engine.blocks import Sequences
+from latentem.engine.blocks import Sequences, thin
 from latentem.engine.starts import responsibilities
 from latentem.models.sequences import row_weights
 
@@ -35,8 +35,8 @@ Array = np.ndarray
 
 #: Rows before and after that a mean around a row takes in.
 AROUND = 7
-#: EM maps after which guesses are compared.
-MAPS = 3
+#: EM maps after which guesses are compared, and the rows that make them at most.
+MAPS, TRIAL = 3, 4096
 #: States up to which every order is tried.
 MOST = 6
 #: What a transition that is not allowed weighs beside one of probability 1.
@@ -64,15 +64,18 @@ def guess(
     found = [_params(model, rows, shares, rng, transmat) for shares in _shares(model, rows, rng)]
     if len(found) == 1:
         return found[0]
-    sample, serial = [model.encoded(block) for block in blocks], SerialBackend()
+    few = thin(blocks, TRIAL, rng)
+    whole = sum(len(block) for block in few) == sum(len(block) for block in blocks)
+    sample, serial = [model.encoded(block) for block in few], SerialBackend()
 
-    def tried(params: HiddenMarkovParams) -> tuple[bool, float, HiddenMarkovParams]:
-        point = serial.expect(model, params, sample)
+    def tried(first: HiddenMarkovParams) -> tuple[bool, float, HiddenMarkovParams]:
+        params, point = first, serial.expect(model, first, sample)
         for _ in range(MAPS):
             params = model.m_step(point.statistics, params)
             point = serial.expect(model, params, sample)
         sound = not model.diagnose(params, point.statistics).degenerate
-        return sound, point.loglik if point.loglik > -np.inf else -np.inf, params
+        value = point.loglik if point.loglik > -np.inf else -np.inf  # NaN is no value
+        return sound, value, params if sound and whole else first
 
     with np.errstate(all="ignore"):
         return max(map(tried, found), key=lambda end: end[:2])[2]
