@@ -227,18 +227,19 @@ def _climbed(start: Array, counts: Array, transmat: Array, moving: Array) -> Arr
 
 
 def _share(counts: Array, slopes: Array, mass: float) -> Array:
-    """Shares ``counts / (level - slopes)`` with sum `mass`, by Newton's method from the right side.
+    """Shares ``counts / (level - slopes)`` with sum `mass`, by Newton's method from the left side.
 
     The sum falls and is convex in the level: from a level below the root, where the sum
-    is too large, each step stays below it.
+    is too large, each step stays below it. The level is counted from the largest slope, as the
+    distance may be far smaller than both.
     """
-    level = np.max(slopes + counts / mass)  # one term alone is the mass: the sum is at least that
+    gaps = slopes.max() - slopes
+    above = np.max(counts / mass - gaps)  # one term alone is the mass: the sum is at least that
     for _ in range(100):
-        shares = counts / (level - slopes)
-        excess = shares.sum() - mass
-        step = excess / (shares**2 / counts).sum()
-        level += step
-        if abs(step) <= 1e-15 * abs(level):
+        shares = counts / (above + gaps)
+        step = (shares.sum() - mass) / (shares**2 / counts).sum()
+        above += step
+        if abs(step) <= 1e-15 * abs(above):
             break
-    shares = counts / (level - slopes)
+    shares = counts / (above + gaps)
     return shares * (mass / shares.sum())

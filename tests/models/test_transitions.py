@@ -143,3 +143,14 @@ def test_sequences_of_one_row_fit_the_stationary_distribution():
     start, old = np.array([30.0, 10.0, 60.0]), np.full((3, 3), 1 / 3)
     new = maximize_stationary(start, np.zeros((3, 3)), old, None)
     np.testing.assert_allclose(stationary_distribution(new), start / 100, atol=1e-6)
+
+
+@pytest.mark.parametrize("least", [1e-12, 1e-25, 1e-200])
+def test_transitions_that_were_hardly_counted(least):
+    """Beside slopes of size 1 such a count is lost in a difference."""
+    start, counts = np.array([5.0, 1.0]), np.array([[20.0, least], [3.0, 10.0]])
+    old = np.array([[0.8, 0.2], [0.3, 0.7]])
+    new = maximize_stationary(start, counts, old, None)
+    assert objective(start, counts, new) > objective(start, counts, old)
+    held = maximize_stationary(start, np.where(counts > 1, counts, 0.0), old, None)
+    np.testing.assert_allclose(new, held, atol=1e-6)
