@@ -88,7 +88,8 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
     loglik_ : float
         Total weighted log-likelihood of what was seen, at these parameters.
     result_ : EMResult or None
-        None where no column varies.
+        None where no column varies, and after `latentem.load`.
+    converged_ : bool
     n_iter_ : int
         EM maps.
     n_patterns_ : int
@@ -194,14 +195,12 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
         bounds_of(self.min_value, self.max_value, x.shape[1])
         names = getattr(self, "feature_names_in_", None)
         columns = columns_of(x, weights, names, self.keep_empty_features)
-        self._columns = columns
         if self.add_indicator:
             self.indicator_ = MissingIndicator(error_on_new=False).fit(x)
-        self.mean_ = np.where(columns.empty, np.nan, columns.values)
-        self.covariance_ = np.where(columns.empty[:, None] | columns.empty, np.nan, 0.0)
+        self._place(columns)
         self.fraction_missing_information_ = np.where(columns.empty, 1.0, 0.0)
         self.result_, self.loglik_, self.n_iter_, self.n_patterns_ = None, 0.0, 0, 1
-        self.convergence_rate_ = 0.0
+        self.converged_, self.convergence_rate_ = True, 0.0
         if columns.varying.any():
             data = Rows(np.ascontiguousarray(x[:, columns.varying]), weights)
             rng = None if self.random_state is None else generator(self.random_state)
@@ -219,13 +218,21 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
         return MultivariateNormal(prior, units, tuple(label_of(j, names) for j in places))
 
     def _take(self, fit: NormalFit) -> None:
-        varying = self._columns.varying
         result = fit.result
-        self.mean_[varying] = result.params.mean
-        self.covariance_[np.ix_(varying, varying)] = result.params.covariance
-        self.fraction_missing_information_[varying] = fit.information
+        self._place(self._columns, result.params)
+        self.fraction_missing_information_[self._columns.varying] = fit.information
         self.result_, self.loglik_, self.n_iter_ = result, result.loglik, result.n_iter
+        self.converged_ = result.converged
         self.n_patterns_, self.convergence_rate_ = fit.n_patterns, fit.rate
+
+    def _place(self, columns: Columns, params: NormalParams | None = None) -> None:
+        """Set `mean_` and `covariance_`; `params` are those of the columns that vary."""
+        self._columns = columns
+        self.mean_ = np.where(columns.empty, np.nan, columns.values)
+        self.covariance_ = np.where(columns.empty[:, None] | columns.empty, np.nan, 0.0)
+        if params is not None:
+            self.mean_[columns.varying] = params.mean
+            self.covariance_[np.ix_(columns.varying, columns.varying)] = params.covariance
 
     def _params(self) -> NormalParams:
         """Parameters of the columns that vary, from the fitted attributes."""
@@ -361,12 +368,15 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
             raise ValueError("lengths cut sequences; these are independent rows, leave it out")
         x = self._read(X)[:, self._columns.varying]
         weights = check_weights(sample_weight, len(x))
-        params = self._params()
-        if self.result_ is not None:
-            model = self.result_.model
-        else:
-            model = MultivariateNormal().learn(Rows(x, weights))
-        return model, params, Rows(x, weights)
+        data = Rows(np.ascontiguousarray(x), weights)
+        model = self._model(data) if self.result_ is None else self.result_.model
+        return model, self._params(), data
+
+    def save(self, path: Any) -> None:
+        """Write the fitted imputer to an ``.npz`` file, without pickle; see `latentem.load`."""
+        from latentem.estimators.storage import save
+
+        save(self, path)
 
     @classmethod
     def from_parameters(
@@ -385,15 +395,14 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
         """
         d = np.size(mean)
         imputer = cls(**settings)
-        imputer.mean_ = check_shape(mean, (d,), "mean")
+        mean = check_shape(mean, (d,), "mean")
         covariance = check_shape(covariance, (d, d), "covariance")
         if not np.allclose(covariance, covariance.T) or np.linalg.eigvalsh(covariance)[0] <= 0:
             raise ValueError("covariance must be symmetric and positive definite")
-        imputer.covariance_ = 0.5 * (covariance + covariance.T)
-        imputer.result_ = None
         varying = np.ones(d, dtype=bool)
-        imputer._columns = Columns(varying, ~varying, np.full(d, np.nan))
-        imputer.n_features_in_ = d
+        params = NormalParams(mean, 0.5 * (covariance + covariance.T))
+        imputer._place(Columns(varying, ~varying, np.full(d, np.nan)), params)
+        imputer.result_, imputer.n_features_in_ = None, d
         if feature_names is not None:
             if len(feature_names) != d:
                 raise ValueError(f"feature_names must name {d} columns, got {len(feature_names)}")

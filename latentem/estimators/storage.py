@@ -7,7 +7,7 @@ given as arrays ("settings.means_init"). The header has
 =================  ================================================================
 format, version    "latentem estimator", 1
 latentem           version of the package that wrote the file
-class              "GaussianMixture", "MixtureModel", or one of `CHAINS`
+class              "GaussianMixture", "MixtureModel", "GaussianImputer", or one of `CHAINS`
 settings           constructor arguments that JSON can hold
 not_saved          names of those that it cannot (functions, generators); they come
                    back as their defaults
@@ -36,6 +36,8 @@ from latentem.estimators.base_hmm import BaseHMM
 from latentem.estimators.chain_storage import CHAINS, chain_in, chain_out, chain_params
 from latentem.estimators.family_storage import check_family, family_in, family_out, pattern
 from latentem.estimators.gaussian_mixture import GaussianMixture
+from latentem.estimators.imputer import GaussianImputer
+from latentem.estimators.imputer_storage import imputer_arrays, imputer_in, imputer_params
 from latentem.estimators.mixture import BaseMixture, MixtureModel
 from latentem.estimators.storage_parts import (
     columns_in,
@@ -60,8 +62,8 @@ Array = np.ndarray
 FORMAT, VERSION = "latentem estimator", 1
 
 
-def save(estimator: BaseMixture | BaseHMM, path: str | os.PathLike[str]) -> None:
-    """Write a fitted mixture or hidden Markov model to a file that `latentem.load` reads.
+def save(estimator: BaseMixture | BaseHMM | GaussianImputer, path: str | os.PathLike[str]) -> None:
+    """Write a fitted estimator to a file that `latentem.load` reads.
 
     The file holds the parameters, bit for bit, the constructor's arguments, the names
     of the columns and how the fit ended; not the data, nor `result_`. An old file of
@@ -69,7 +71,7 @@ def save(estimator: BaseMixture | BaseHMM, path: str | os.PathLike[str]) -> None
 
     Parameters
     ----------
-    estimator : mixture or hidden Markov model
+    estimator : mixture, hidden Markov model or GaussianImputer
         Fitted, or made from parameters.
     path : str or path
         Used as it is; ``.npz`` is the usual suffix.
@@ -99,10 +101,10 @@ def save(estimator: BaseMixture | BaseHMM, path: str | os.PathLike[str]) -> None
     [0, 1]
     """
     kind: Any = type(estimator)
-    if kind not in (GaussianMixture, MixtureModel, *CHAINS.values()):
+    if kind not in (GaussianMixture, MixtureModel, GaussianImputer, *CHAINS.values()):
         raise TypeError(
-            f"save knows GaussianMixture, MixtureModel and {', '.join(CHAINS)}, and this is a "
-            f"{kind.__name__}: save its parameters as one of those"
+            f"save knows GaussianMixture, MixtureModel, GaussianImputer and {', '.join(CHAINS)}, "
+            f"and this is a {kind.__name__}: save its parameters as one of those"
         )
     params: Any
     own: dict[str, Any] = {"family": None}
@@ -110,6 +112,8 @@ def save(estimator: BaseMixture | BaseHMM, path: str | os.PathLike[str]) -> None
     if isinstance(estimator, BaseHMM):
         params = chain_params(estimator)
         own, given = chain_out(estimator)
+    elif isinstance(estimator, GaussianImputer):
+        params, given = imputer_params(estimator), imputer_arrays(estimator)
     else:
         params = estimator._ready()[1]
         check_start_weights(params.weights, len(params.weights), "weights_")
@@ -159,7 +163,7 @@ def load(path: str | os.PathLike[str], family: Family | None = None) -> Any:
 
     Returns
     -------
-    GaussianMixture, MixtureModel, or a hidden Markov model
+    GaussianMixture, MixtureModel, GaussianImputer, or a hidden Markov model
 
     Raises
     ------
@@ -187,6 +191,8 @@ def load(path: str | os.PathLike[str], family: Family | None = None) -> Any:
         estimator: Any
         if isinstance(name, str) and name in CHAINS:
             estimator = chain_in(header, arrays, family)
+        elif name == "GaussianImputer":
+            estimator = imputer_in(header, arrays, family)
         elif name not in ("GaussianMixture", "MixtureModel"):
             raise ValueError(f"it holds a {name!r}, which this latentem does not know")
         elif name == "GaussianMixture":

@@ -31,6 +31,8 @@ FIT: dict[str, Callable[[Any], Any]] = {
     "lower_bound_": float,
     "converged_": bool,
     "n_iter_": int,
+    "n_patterns_": int,
+    "convergence_rate_": float,
     "reason_": str,
     "degenerate_": list,
     "notes_": list,
