@@ -14,7 +14,17 @@ from matplotlib.collections import PathCollection
 from matplotlib.patches import Ellipse
 from scipy.integrate import trapezoid
 
-from latentem import EM, GaussianMixture, MixtureModel, PoissonHMM, families, models, plot, select
+from latentem import (
+    EM,
+    GaussianImputer,
+    GaussianMixture,
+    MixtureModel,
+    PoissonHMM,
+    families,
+    models,
+    plot,
+    select,
+)
 from latentem.datasets import load_faithful, load_times_deaths, two_gaussians
 from latentem.engine.result import History
 from latentem.engine.selection import Candidate, Selection
@@ -541,11 +551,14 @@ CHAIN = PoissonHMM.from_parameters(
     startprob=[0.5, 0.5], transmat=[[0.9, 0.1], [0.3, 0.7]], lambdas=[[1.0], [8.0]]
 )
 COUNTS = np.array([[1.0], [0.0], [9.0], [7.0], [2.0]])
+SEEN = GaussianImputer.from_parameters([0.0, 0.0], np.eye(2)).overimpute([[1.0, 2.0]])
 FUNCTIONS = {
     "states": lambda ax: plot.states(CHAIN, COUNTS, ax=ax),
     "transitions": lambda ax: plot.transitions(CHAIN, ax=ax),
     "forecast": lambda ax: plot.forecast(CHAIN, COUNTS, 3, ax=ax),
     "residuals": lambda ax: plot.residuals(CHAIN, COUNTS, ax=ax),
+    "patterns": lambda ax: plot.patterns([[1.0, np.nan], [2.0, 3.0]], ax=ax),
+    "overimpute": lambda ax: plot.overimpute(SEEN, ax=ax),
     "density": lambda ax: plot.density(
         MixtureParams(np.ones(1), GaussianParams(np.zeros((1, 1)), np.ones(1))), ax=ax
     ),

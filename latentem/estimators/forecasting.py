@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from latentem.engine.family import Family
+from latentem.estimators.validation import check_level
 
 __all__ = ["Forecast", "pseudo_residuals"]
 
@@ -53,9 +54,7 @@ class Forecast:
         level : float
             Probability between the limits, between 0 and 1.
         """
-        number = isinstance(level, int | float | np.number)
-        if not number or not 0 < level < 1:
-            raise ValueError(f"level must be between 0 and 1, got {level!r}")
+        check_level(level)
         return self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)
 
     def quantile(self, probability: float) -> Array:

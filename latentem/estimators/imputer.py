@@ -24,9 +24,11 @@ from latentem.estimators.imputer_columns import (
     names_in,
     numbers_of,
 )
+from latentem.estimators.overimputation import Overimputation
 from latentem.estimators.settings import generator
-from latentem.estimators.validation import check_shape, check_weights
+from latentem.estimators.validation import check_level, check_shape, check_weights
 from latentem.models.conditionals import Conditioned, conditionals
+from latentem.models.leave_out import leave_one_out
 from latentem.models.normal import MultivariateNormal, NormalParams
 from latentem.models.normal_fit import METHODS, NormalFit, fit_normal
 from latentem.models.normal_prior import PriorName, normal_prior
@@ -331,14 +333,58 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
         lower, upper : (n_samples, n_features) array
             Within `min_value` and `max_value`; both the value itself where it is seen.
         """
-        if not 0 < level < 1:
-            raise ValueError(f"level must be between 0 and 1, got {level!r}")
+        check_level(level)
         found = self.conditional(X)
         reach = float(ndtri(0.5 + 0.5 * level)) * found.std
         return (
             self._clip(found.mean - reach, found.missing),
             self._clip(found.mean + reach, found.missing),
         )
+
+    def overimpute(self, X: Any, level: float = 0.9) -> Overimputation:
+        """Treat each observed cell as missing in turn, and see what the rest of its row says.
+
+        If the model is right, about a share `level` of the cells of each column lies
+        between its limits. The parameters are the fitted ones throughout, which have seen
+        these cells: with few rows the limits are a little too narrow for them.
+
+        Parameters
+        ----------
+        X : array-like or frame (n_samples, n_features)
+        level : float
+            Probability between the limits, with equal tails.
+
+        Returns
+        -------
+        Overimputation
+            Print it for a table; `latentem.plot.overimpute` draws it.
+
+        References
+        ----------
+        Honaker, King and Blackwell (2011), Amelia II: A Program for Missing Data, Journal
+        of Statistical Software 45(7), doi:10.18637/jss.v045.i07.
+
+        Examples
+        --------
+        >>> from latentem import GaussianImputer
+        >>> from latentem.datasets import load_airquality
+        >>> air = load_airquality().to_frame()[["Ozone", "Wind", "Temp"]]
+        >>> GaussianImputer().fit(air).overimpute(air).covered.round(2).tolist()
+        [0.91, 0.91, 0.9]
+        """
+        check_level(level)
+        x = self._read(X)
+        varying = np.flatnonzero(self._columns.varying)
+        seen, mean, std = (np.full(x.shape, np.nan) for _ in range(3))
+        seen[:, varying] = x[:, varying]
+        if len(varying):
+            with one_blas_thread():
+                mean[:, varying], std[:, varying] = leave_one_out(self._params(), x[:, varying])
+        reach, judged = float(ndtri(0.5 + 0.5 * level)) * std, ~np.isnan(seen)
+        limits = (self._clip(value, judged) for value in (mean, mean - reach, mean + reach))
+        middle, lower, upper = limits
+        names = tuple(str(name) for name in names_in(self, None))
+        return Overimputation(seen, middle, std, lower, upper, level, names)
 
     def score_samples(self, X: Any) -> Array:
         """Log density of what is seen of each row, (n_samples,); 0 where nothing is.

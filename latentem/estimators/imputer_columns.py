@@ -12,7 +12,15 @@ from latentem.estimators.validation import LARGEST, as_array, check_values
 from latentem.families.covariance import RESOLUTION
 from latentem.families.gaussian import Gaussian
 
-__all__ = ["Columns", "bounds_of", "columns_of", "label_of", "names_in", "numbers_of"]
+__all__ = [
+    "Columns",
+    "bounds_of",
+    "columns_of",
+    "label_of",
+    "marker_of",
+    "names_in",
+    "numbers_of",
+]
 
 Array = np.ndarray
 #: Integers above this are not all float64 numbers.
@@ -50,7 +58,7 @@ def numbers_of(estimator: Any, X: Any, missing_values: Any, reset: bool) -> Arra
         What marks a missing cell.
     reset : bool
     """
-    marker = _marker(missing_values)
+    marker = marker_of(missing_values)
     if isinstance(X, np.ma.MaskedArray):
         X = np.where(np.ma.getmaskarray(X), marker, np.ma.getdata(X).astype(float))
     _refuse_large_integers(X)
@@ -79,7 +87,8 @@ def numbers_of(estimator: Any, X: Any, missing_values: Any, reset: bool) -> Arra
     return x
 
 
-def _marker(missing_values: Any) -> float:
+def marker_of(missing_values: Any) -> float:
+    """The number that marks missing cells, NaN for None and pandas.NA."""
     if missing_values is None or type(missing_values).__name__ == "NAType":
         return math.nan
     number = isinstance(missing_values, int | float | np.number)

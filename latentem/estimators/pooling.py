@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import t
 
+from latentem.estimators.validation import check_level
+
 __all__ = ["Pooled", "pool"]
 
 Array = np.ndarray
@@ -61,8 +63,7 @@ class Pooled:
 
     def confint(self, level: float = 0.95) -> Array:
         """Confidence limits, (2,) or (p, 2)."""
-        if not 0 < level < 1:
-            raise ValueError(f"level must be between 0 and 1, got {level!r}")
+        check_level(level)
         reach = t.ppf(0.5 + 0.5 * level, self.df) * self.std_error
         return np.stack([self.estimate - reach, self.estimate + reach], axis=-1)
 

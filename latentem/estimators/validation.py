@@ -12,6 +12,7 @@ from latentem.engine.family import Family
 __all__ = [
     "Table",
     "as_array",
+    "check_level",
     "check_responsibilities",
     "check_shape",
     "check_start_weights",
@@ -226,6 +227,13 @@ def check_weights(sample_weight: Any, n: int, unit: str = "row") -> Array | None
     if not np.any(weights > 0):
         raise ValueError(f"sample_weight is zero for every {unit}: there is nothing to fit")
     return weights
+
+
+def check_level(level: Any) -> None:
+    """ValueError for a probability of an interval that is not between 0 and 1."""
+    number = isinstance(level, int | float | np.number)
+    if not number or not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1, got {level!r}")
 
 
 def check_start_weights(weights: Any, n_components: int, name: str = "weights_init") -> Array:

@@ -8,6 +8,7 @@ and line style as well.
 
 from latentem.plot.chains import forecast, residuals, states, transitions
 from latentem.plot.fits import convergence, selection
+from latentem.plot.missing import overimpute, patterns
 from latentem.plot.one_column import density
 from latentem.plot.two_columns import ellipses
 
@@ -16,6 +17,8 @@ __all__ = [
     "density",
     "ellipses",
     "forecast",
+    "overimpute",
+    "patterns",
     "residuals",
     "selection",
     "states",

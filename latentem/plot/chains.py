@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import beta
 
+from latentem.estimators.validation import check_level
 from latentem.families.categorical import Categorical
 from latentem.plot.fitted import names_of
 from latentem.plot.style import COLOURS, GREY, INK, axes, legend, tidy
@@ -303,8 +304,7 @@ def residuals(
     'standard normal quantile'
     >>> pyplot.close(ax.figure)
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level must be between 0 and 1, got {level!r}")
+    check_level(level)
     series = _series(fitted, X, lengths, column, None)
     found = fitted.pseudo_residuals(X, lengths)[:, series.column]
     found = np.sort(found[~np.isnan(found)])

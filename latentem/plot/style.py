@@ -33,15 +33,15 @@ AIR = 6
 INK, GREY, BAD = "#222222", "#D9D9D9", "#D55E00"
 
 
-def axes(ax: Axes | None) -> Axes:
-    """`ax`, or the Axes of a new figure; a sentence where matplotlib is missing."""
+def axes(ax: Axes | None, size: tuple[float, float] = (5.0, 3.4)) -> Axes:
+    """`ax`, or the Axes of a new figure of `size`; a sentence where matplotlib is missing."""
     try:
         from matplotlib import pyplot
     except ImportError:
         raise ImportError("plots need matplotlib: pip install 'latentem[plot]'") from None
     if ax is not None:
         return ax
-    return pyplot.subplots(figsize=(5.0, 3.4), layout="constrained")[1]
+    return pyplot.subplots(figsize=size, layout="constrained")[1]
 
 
 def look(k: int) -> dict[str, Any]:
