@@ -36,6 +36,7 @@ class Family(ABC):
     ``sample``            simulation
     ``moments``           means and spreads in tables, figures and forecasts
     ``cdf``               intervals of forecasts, pseudo-residuals
+    ``impute``            cells that were not seen, by default their means
     ====================  ======================================================
 
     Parameters are a NamedTuple of arrays whose first axis is the components
@@ -138,6 +139,15 @@ class Family(ABC):
     def cdf(self, params: Any, x: Array) -> Array:
         """Probability of at most `x` (n, d) in each column, under each component, (K, n, d)."""
         raise NotImplementedError(f"{type(self).__name__} defines no cdf(params, x)")
+
+    def impute(self, params: Any, rows: Array, shares: Array) -> Array:
+        """The rows (m, d) with what is expected in cells that are NaN.
+
+        Given what was seen of the row, and `shares` (K, m), the probabilities of the
+        components, which sum to 1. Cells that were seen keep their bits.
+        """
+        means = self.moments(params)[0]
+        return np.where(np.isnan(rows), shares.T @ means, rows)
 
     def discrete_columns(self, n_features: int) -> Array:
         """Which columns hold whole numbers, (n_features,) bool; `discrete` by default."""

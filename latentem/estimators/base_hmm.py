@@ -18,7 +18,12 @@ from latentem.engine.flat import FlatSpace
 from latentem.engine.result import EMResult
 from latentem.engine.starts import InitParams
 from latentem.engine.warnings import ImpossibleRowWarning, tell
-from latentem.estimators.chain_checks import check_probabilities, check_sequences, check_transitions
+from latentem.estimators.chain_checks import (
+    check_fixed,
+    check_probabilities,
+    check_sequences,
+    check_transitions,
+)
 from latentem.estimators.chain_order import in_this_order
 from latentem.estimators.chain_starting import begin_at
 from latentem.estimators.forecasting import Forecast, pseudo_residuals
@@ -94,20 +99,7 @@ class BaseHMM(BaseEstimator):
 
     def _fixed(self) -> dict[str, Any]:
         """The argument `fixed`, checked, as a dict."""
-        fixed, known = self.fixed, ("startprob", "transmat", *self._GROUPS)
-        if not isinstance(fixed, list | tuple | Mapping) or any(n not in known for n in fixed):
-            raise ValueError(
-                f"fixed must be a tuple of names from {known}, or a dict of them, got {fixed!r}"
-            )
-        found = dict(fixed) if isinstance(fixed, Mapping) else dict.fromkeys(fixed, True)
-        found = {group: kept for group, kept in found.items() if kept is not False}
-        for group in set(found) & set(self._GROUPS):
-            if found[group] is not True:
-                raise ValueError(
-                    f"fixed[{group!r}] must be True: only entries of startprob and transmat can "
-                    "be fixed one by one"
-                )
-        return found
+        return check_fixed(self.fixed, tuple(self._GROUPS))
 
     def _model(self, family: Family | None = None) -> HiddenMarkov:
         chain = {key: value for key, value in self._fixed().items() if key not in self._GROUPS}
@@ -287,6 +279,14 @@ class BaseHMM(BaseEstimator):
         Equal shares in a sequence that is impossible.
         """
         return self.score_samples(X, lengths)[1]
+
+    def impute(self, X: Any, lengths: Any = None) -> Array:
+        """X with what is expected in cells that are NaN, (n_samples, n_features).
+
+        Means given what was seen of the row under the smoothed probabilities of the states; the
+        most probable value where columns hold categories. Cells that were seen keep their bits.
+        """
+        return decoding.impute(*self._table(X, lengths), self.predict_proba(X, lengths))
 
     def filter(self, X: Any, lengths: Any = None) -> Array:
         """Probabilities of the states given the rows so far, (n_samples, n_components)."""

@@ -325,6 +325,21 @@ class BaseMixture(DensityMixin, BaseEstimator):
         """Fit, and the most probable component of each row; rows of weight 0 must be valid too."""
         return self.fit(X, y, sample_weight=sample_weight).predict(X)
 
+    def impute(self, X: Any) -> Array:
+        """X with what is expected in cells that are NaN, (n_samples, n_features).
+
+        Conditional means given what was seen of the row, weighted by the posterior
+        probabilities of the components; for columns of categories, or of 0 and 1, the most
+        probable value. Cells that were seen keep their bits.
+
+        Raises
+        ------
+        ValueError
+            Where the family takes no missing cells, and X has some.
+        """
+        own = self._ready()[1].family
+        return self._rows(X, lambda m, p, b: m.family.impute(own, b.x, _shares(m, p, b).T))
+
     def score_samples(self, X: Any) -> Array:
         """Log density of each row, (n_samples,); -inf where no component reaches."""
         return self._rows(X, lambda m, p, b: m.posterior(p, b)[1])

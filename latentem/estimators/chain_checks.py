@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from latentem.engine.blocks import Sequences
 from latentem.estimators.validation import as_array, check_shape, check_values, check_weights
 from latentem.models.sequences import sequences
 
-__all__ = ["check_probabilities", "check_sequences", "check_transitions"]
+__all__ = ["check_fixed", "check_probabilities", "check_sequences", "check_transitions"]
 
 Array = np.ndarray
 #: How far probabilities may be from summing to 1.
@@ -139,3 +140,21 @@ def check_transitions(value: Any, k: int, name: str, mask: Array | None) -> Arra
             f"{name}[{i}, {j}] is {value[i, j]:g}, but transmat_mask allows no such transition"
         )
     return value
+
+
+def check_fixed(fixed: Any, groups: tuple[str, ...]) -> dict[str, Any]:
+    """The argument `fixed` as a dict of what is kept; `groups` are those of the family."""
+    known = ("startprob", "transmat", *groups)
+    if not isinstance(fixed, list | tuple | Mapping) or any(n not in known for n in fixed):
+        raise ValueError(
+            f"fixed must be a tuple of names from {known}, or a dict of them, got {fixed!r}"
+        )
+    found = dict(fixed) if isinstance(fixed, Mapping) else dict.fromkeys(fixed, True)
+    found = {group: kept for group, kept in found.items() if kept is not False}
+    for group in set(found) & set(groups):
+        if found[group] is not True:
+            raise ValueError(
+                f"fixed[{group!r}] must be True: only entries of startprob and transmat can "
+                "be fixed one by one"
+            )
+    return found

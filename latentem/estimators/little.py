@@ -21,10 +21,10 @@ from latentem.engine.blocks import Rows
 from latentem.engine.em import EM
 from latentem.estimators.imputer import GaussianImputer
 from latentem.estimators.imputer_columns import columns_of, label_of, numbers_of
+from latentem.families.cells import patterns_of
 from latentem.models.conditionals import conditionals
 from latentem.models.normal import MultivariateNormal
 from latentem.models.normal_fit import start_of
-from latentem.models.patterns import patterns_of
 
 __all__ = ["LittleTest", "little_mcar_test"]
 

@@ -71,7 +71,7 @@ def check_table(
     if reset:
         family = family.learn(given)
     family.check(given)
-    if missing and drop_unseen:
+    if missing and drop_unseen and np.isnan(np.sum(given)):
         seen = ~np.isnan(given).all(axis=1)
         if not seen.all():
             kept = seen if kept is None else kept & seen
@@ -84,10 +84,10 @@ def check_table(
 
 def check_values(estimator: Any, X: Array, reset: bool, missing: bool) -> None:
     """Refuse infinities, missing cells where the family takes none, and what overflows."""
-    if missing:
+    peak = max(X.max(), -X.min())
+    gaps = bool(missing and np.isnan(peak))
+    if gaps:
         peak = max(np.fmax.reduce(X, axis=None), -np.fmin.reduce(X, axis=None))
-    else:
-        peak = max(X.max(), -X.min())
     if np.isinf(peak) or (np.isnan(peak) and not missing):
         _refuse_missing(estimator, X, missing)
     if reset and peak > LARGEST:
@@ -95,7 +95,7 @@ def check_values(estimator: Any, X: Array, reset: bool, missing: bool) -> None:
             f"X has values up to {peak:.3g}, whose squares overflow: rescale its columns, for "
             "example to units in which they are near 1"
         )
-    if reset and missing:
+    if reset and gaps:
         unseen = np.isnan(X).all(axis=0)
         if unseen.any() and not unseen.all():
             names = getattr(estimator, "feature_names_in_", None)

@@ -138,6 +138,10 @@ class Bernoulli(Family):
         """Means and variances of each component, (K, d) each."""
         return params.probs, params.probs * (1 - params.probs)
 
+    def impute(self, params: BernoulliParams, rows: Array, shares: Array) -> Array:
+        """The rows with the more probable of 0 and 1 in cells that are NaN."""
+        return np.where(np.isnan(rows), shares.T @ params.probs > 0.5, rows)
+
     def cdf(self, params: BernoulliParams, x: Array) -> Array:
         below_one = np.where(x >= 0, 1.0 - params.probs[:, None, :], 0.0)
         return np.where(x >= 1, 1.0, below_one)

@@ -276,6 +276,12 @@ class Categorical(Family):
             variances.append((probs * (codes - mean[:, None]) ** 2).sum(axis=1))
         return np.column_stack(means), np.column_stack(variances)
 
+    def impute(self, params: CategoricalParams, rows: Array, shares: Array) -> Array:
+        """The rows with the most probable category in cells that are NaN."""
+        columns = self.by_column(np.asarray(params.emissionprob))
+        most = [np.argmax(shares.T @ probs, axis=1) for probs in columns]
+        return np.where(np.isnan(rows), np.column_stack(most), rows)
+
     def cdf(self, params: CategoricalParams, x: Array) -> Array:
         out = np.empty((len(params.emissionprob), *x.shape))
         for j, probs in enumerate(self.by_column(params.emissionprob)):

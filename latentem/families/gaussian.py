@@ -17,6 +17,9 @@ the features 1, y, y y' of y = x - c, so that a block costs one matrix product f
 all components, and its transpose gives the moments. Expanding the square loses
 digits when a mean lies many standard deviations from c; components for which
 that would be more than four digits are computed about their own mean instead.
+
+Rows with missing cells: `latentem.families.partial` for diagonal and spherical covariances,
+`latentem.families.incomplete` for full and tied ones.
 """
 
 from __future__ import annotations
@@ -33,7 +36,9 @@ from latentem.engine.family import Family
 from latentem.engine.model import Diagnosis
 from latentem.engine.moments import Moments, Scatter, outer
 from latentem.families import covariance as cov
-from latentem.families import partial
+from latentem.families import incomplete, partial
+from latentem.families.degeneracy import degenerate
+from latentem.families.incomplete import Component, Incomplete
 from latentem.families.partial import LOG_2PI, SAFE, Partial
 from latentem.kernels.gaussian import DIAG, FULL, NORM, TIED, log_densities, moment_sums
 
@@ -54,6 +59,8 @@ FEATURES = {"full": FULL, "diag": DIAG, "spherical": NORM, "tied": TIED}
 SHARED_FLOATS = 2**19
 NOTHING = np.empty((0, 0))
 NOBODY = cov.NOBODY
+#: Encoded rows: complete ones of ordinary size, and those that need more care.
+Rows = np.ndarray | Partial | Incomplete
 
 
 class GaussianParams(NamedTuple):
@@ -71,6 +78,7 @@ class Prepared(NamedTuple):
     """What a Gaussian E-step reads; see the module docstring."""
 
     means: Array
+    covariances: Array
     centre: Array  # (d,)
     coefficients: Array  # (K, p): log density as a linear function of the features
     constants: Array  # (K,): log density at the mean
@@ -81,7 +89,8 @@ class Prepared(NamedTuple):
 class Gaussian(Family):
     """Gaussian family.
 
-    With diagonal and spherical covariances NaN marks a missing cell, which tells nothing.
+    NaN marks a missing cell, which tells nothing: rows count with the density of what was
+    seen of them, exactly.
 
     Parameters
     ----------
@@ -103,6 +112,8 @@ class Gaussian(Family):
     ([[1.0, 2.0]], [[1.0, 1.0]])
     """
 
+    missing_cells = True
+
     def __init__(
         self,
         covariance_type: Scatter = "full",
@@ -120,7 +131,6 @@ class Gaussian(Family):
         self.covariance_type: Scatter = covariance_type
         self.reg_covar = float(reg_covar)
         self.monotone = self.reg_covar == 0
-        self.missing_cells = covariance_type in ("diag", "spherical")
         self.fixed = tuple(fixed)
 
     def __repr__(self) -> str:
@@ -139,11 +149,14 @@ class Gaussian(Family):
                 )
         return self
 
-    def encode(self, rows: Array) -> Array | Partial:
-        return partial.encoded(rows, self.missing_cells)
+    def encode(self, rows: Array) -> Rows:
+        x = partial.encoded(rows)
+        if self.covariance_type in ("full", "tied") and isinstance(x, Partial) and x.gaps:
+            return incomplete.incomplete(x)
+        return x
 
-    def points(self, x: Array | Partial) -> Array:
-        return x.filled if isinstance(x, Partial) else x
+    def points(self, x: Rows) -> Array:
+        return x if isinstance(x, np.ndarray) else x.filled
 
     def scratch(self, n_features: int) -> int:
         return _n_features(n_features, self.covariance_type)
@@ -189,9 +202,11 @@ class Gaussian(Family):
             apart = np.flatnonzero(~((reach <= EXPANSION) & (inflation <= INFLATION)))
         if squared.min() < -SAFE:  # products of that and a square can overflow both ways
             apart = np.arange(k)
-        return Prepared(means, centre, coefficients, constants, whiteners, apart)
+        return Prepared(means, covariances, centre, coefficients, constants, whiteners, apart)
 
-    def evaluate(self, prepared: Prepared, x: Array | Partial) -> tuple[Array, Array]:
+    def evaluate(self, prepared: Prepared, x: Rows) -> tuple[Array, Any]:
+        if isinstance(x, Incomplete):
+            return self._incomplete(prepared, x)
         if isinstance(x, Partial):
             return self._with_care(prepared, x), NOTHING
         kind, (k, p) = self.covariance_type, prepared.coefficients.shape
@@ -210,6 +225,27 @@ class Gaussian(Family):
             log_density[k] = prepared.constants[k] - 0.5 * self.distances(prepared, x, k)
         return log_density, features
 
+    def _components(self, prepared: Prepared) -> list[Component]:
+        """What rows with missing cells need of each component, full and tied."""
+        means, covariances, constants = prepared.means, prepared.covariances, prepared.constants
+        logdets = -2 * constants - means.shape[1] * LOG_2PI
+        if self.covariance_type == "tied":
+            one = incomplete.component(means[0], covariances, prepared.whiteners, logdets[0])
+            return [one._replace(mean=mean) for mean in means]
+        return list(map(incomplete.component, means, covariances, prepared.whiteners, logdets))
+
+    def _incomplete(self, prepared: Prepared, x: Incomplete) -> tuple[Array, Any]:
+        components, features = self._components(prepared), NOTHING
+        log_density = np.empty((len(components), len(x)))
+        if len(x.whole):
+            log_density[:, x.whole], features = self.evaluate(prepared, x.complete)
+        kept: list[Array] | None = [] if len(components) * x.rows.size <= SHARED_FLOATS else None
+        for row, one in zip(log_density, components, strict=True):
+            filled, row[x.order] = one.complete(x)
+            if kept is not None:
+                kept.append(filled)
+        return self._reached(prepared, x, log_density), (features, components, kept)
+
     def _with_care(self, prepared: Prepared, x: Partial) -> Array:
         """Log densities where cells are missing or squares overflow: -inf, but never NaN."""
         means, whiteners = prepared.means, prepared.whiteners
@@ -222,8 +258,12 @@ class Gaussian(Family):
             log_density = partial.log_densities(
                 x, means, whiteners, prepared.centre, prepared.apart
             )
-        if x.far:  # an overflow in both directions
-            known = np.isfinite(means).all(axis=1) & np.isfinite(prepared.constants)
+        return self._reached(prepared, x, log_density)
+
+    def _reached(self, prepared: Prepared, x: Partial | Incomplete, log_density: Array) -> Array:
+        """Log densities with -inf where squares overflow in both directions."""
+        if x.far:
+            known = np.isfinite(prepared.means).all(axis=1) & np.isfinite(prepared.constants)
             log_density[np.isnan(log_density) & known[:, None]] = -np.inf
         return log_density
 
@@ -233,16 +273,24 @@ class Gaussian(Family):
         z = cov.whiten(y, prepared.whiteners, k, self.covariance_type)
         return np.einsum("dm,dm->m", z, z)
 
-    def log_density(self, prepared: Prepared, x: Array | Partial) -> Array:
+    def log_density(self, prepared: Prepared, x: Rows) -> Array:
         return self.evaluate(prepared, x)[0]
 
     def statistics(
         self,
         prepared: Prepared,
-        x: Array | Partial,
+        x: Rows,
         weights: Array,
-        shared: Array | None = None,
+        shared: Any = None,
     ) -> Moments:
+        if isinstance(x, Incomplete):
+            features, components, filled = shared or (None, self._components(prepared), None)
+            filled = filled or (one.complete(x)[0] for one in components)
+            found = incomplete.moments(x, weights, components, filled, self.covariance_type)
+            if not len(x.whole):
+                return found
+            own = np.ascontiguousarray(weights.take(x.whole, axis=1))
+            return self.statistics(prepared, x.complete, own, features).merge(found)
         whitener = prepared.whiteners if self.covariance_type == "tied" else None
         return self.weighted_moments(x, weights, prepared.centre, whitener, prepared.apart, shared)
 
@@ -321,17 +369,9 @@ class Gaussian(Family):
                 covariances = np.where(known, new, covariances)
         return GaussianParams(means, covariances)
 
-    def initialize(
-        self, x: Array | Partial, weights: Array, rng: np.random.Generator
-    ) -> GaussianParams:
-        kind, points = self.covariance_type, self.points(x)
-        centre, d, total = points.mean(axis=0), points.shape[1], None
-        for begin, end in bounds(len(x)):
-            share = np.ascontiguousarray(weights[:, begin:end])
-            rows = x.part(begin, end) if isinstance(x, Partial) else x[begin:end]
-            part = self.weighted_moments(rows, share, centre)
-            total = part if total is None else total.merge(part)
-        assert total is not None
+    def initialize(self, x: Rows, weights: Array, rng: np.random.Generator) -> GaussianParams:
+        kind, points, d = self.covariance_type, self.points(x), self.points(x).shape[1]
+        total = self._first_moments(x, weights, points.mean(axis=0), rng)
         empty = cov.per_column(total.weight <= 0)
         means = np.where(empty, points[rng.integers(len(x), size=len(weights))], total.mean)
         covariances = cov.divide(total.scatter, total.weight, kind)
@@ -351,6 +391,34 @@ class Gaussian(Family):
             means, cov.held(cov.shifted(covariances, self.reg_covar, kind), total)
         )
 
+    def _first_moments(
+        self, x: Rows, weights: Array, centre: Array, rng: np.random.Generator
+    ) -> Moments:
+        """Moments for a start, summed over blocks.
+
+        Rows with missing cells are completed under uncorrelated columns, which gives
+        correlations that are too small, but not 0: a place that EM can leave.
+        """
+        prepared = None
+        if isinstance(x, Incomplete):
+            apart = Gaussian("diag").initialize(x.cells, weights, rng)
+            spread = apart.covariances[:, :, None] * np.eye(len(centre))
+            if self.covariance_type == "tied":
+                spread = np.average(spread, axis=0, weights=weights.sum(axis=1))
+            prepared = self.prepare(GaussianParams(apart.means, spread))
+        total = None
+        for begin, end in bounds(len(x)):
+            share = np.ascontiguousarray(weights[:, begin:end])
+            rows = x[begin:end] if isinstance(x, np.ndarray) else x.part(begin, end)
+            if prepared is not None:
+                part = self.statistics(prepared, rows, share)
+            else:
+                assert not isinstance(rows, Incomplete)
+                part = self.weighted_moments(rows, share, centre)
+            total = part if total is None else total.merge(part)
+        assert total is not None
+        return total
+
     def expected_loglik(self, params: GaussianParams, statistics: Moments) -> float:
         kind, d = self.covariance_type, params.means.shape[1]
         whiteners, logdets = cov.whiteners(params.covariances, kind, d)
@@ -361,49 +429,33 @@ class Gaussian(Family):
         return float(-0.5 * (np.sum(statistics.weight * (d * LOG_2PI + logdets)) + distance))
 
     def diagnose(self, params: GaussianParams, statistics: Moments) -> Diagnosis:
-        kind, constant = self.covariance_type, cov.constant(statistics)
+        constant = cov.constant(statistics)
         notes = tuple(
             f"column {j} is constant: its variance is set to the floor of rounding"
             for j in np.flatnonzero(constant)
         )
         if "covariances" in self.fixed:
             return Diagnosis((), notes)
-        raw = cov.divide(statistics.about(params.means), statistics.weight, kind)
-        raw = cov.shifted(raw, self.reg_covar, kind)
-        floor, columns = cov.resolution(statistics), np.flatnonzero(~constant)
-        weight = cov.per_column(statistics.weight).max(axis=1)
-        alive = np.ones(1, dtype=bool) if kind == "tied" else weight > 0
-        if kind == "diag":  # where a component sees no cell, nothing is known
-            raw = np.where(cov.per_column(statistics.weight) > 0, raw, np.inf)
-        low, degenerate = cov.on_floor(raw, floor, columns, kind), []
-        for collinear in cov.collinear(statistics, columns) if low[alive].all() else ():
-            *others, last = (f"column {j}" for j in collinear)
-            names = " and ".join(part for part in (", ".join(others[:-1]), others[-1]) if part)
-            degenerate.append(
-                f"{last} is collinear with {names} in all rows together, so that every covariance "
-                f"is singular up to rounding: leave out {last}, or use another covariance_type"
-            )
-            columns = columns[columns != collinear[-1]]
-        if degenerate:
-            low = cov.on_floor(raw, floor, columns, kind)
-        if kind == "tied" and low.any():
-            degenerate.append(
-                "the tied covariance is singular up to rounding: some columns are collinear "
-                "within the components. Use fewer components, or another covariance_type"
-            )
-        elif kind != "tied":
-            degenerate += [
-                f"component {k} (weight {weight[k]:.3g}) has a covariance that is "
-                "singular up to rounding: it sits on too few distinct rows, or its columns are "
-                "collinear. Use fewer components, another covariance_type, a prior, or reg_covar"
-                for k in np.flatnonzero(low & alive)
-            ]
-        return Diagnosis(tuple(degenerate), notes)
+        scatter = statistics.about(params.means)
+        columns = np.flatnonzero(~constant)
+        return Diagnosis(tuple(degenerate(statistics, scatter, self.reg_covar, columns)), notes)
 
     def moments(self, params: GaussianParams) -> tuple[Array, Array]:
         """Means and variances of each component, (K, d) each."""
         variances = cov.variances(params.covariances, self.covariance_type)
         return params.means, np.broadcast_to(variances, np.shape(params.means))
+
+    def impute(self, params: GaussianParams, rows: Array, shares: Array) -> Array:
+        x = self.encode(rows)
+        if not isinstance(x, Incomplete):
+            return super().impute(params, rows, shares)
+        expected = np.zeros_like(x.rows)
+        for share, one in zip(shares, self._components(self.prepare(params)), strict=True):
+            expected += share[x.order, None] * (one.mean + one.complete(x)[0])
+        out = np.array(rows, dtype=float)
+        gap = np.repeat(x.missing, x.counts, axis=0)
+        out[x.order] = np.where(gap, expected, out[x.order])
+        return out
 
     def cdf(self, params: GaussianParams, x: Array) -> Array:
         variances = cov.variances(params.covariances, self.covariance_type)

@@ -207,6 +207,12 @@ class Independent(Family):
             out[:, :, list(columns)] = part
         return out
 
+    def impute(self, params: tuple[Any, ...], rows: Array, shares: Array) -> Array:
+        out = np.array(rows, dtype=float)
+        for (family, columns), own in zip(self.parts, params, strict=True):
+            out[:, list(columns)] = family.impute(own, rows[:, list(columns)], shares)
+        return out
+
     def discrete_columns(self, n_features: int) -> Array:
         out = np.zeros(n_features, dtype=bool)
         for family, columns in self.parts:

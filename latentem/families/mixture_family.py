@@ -197,6 +197,12 @@ class MixtureFamily(Family):
         apart = means - mean[:, None]
         return mean, np.einsum("kj,kjd->kd", params.weights, variances + apart**2)
 
+    def impute(self, params: MixtureFamilyParams, rows: Array, shares: Array) -> Array:
+        prepared = self.prepare(params)
+        inner = self.evaluate(prepared, self.encode(rows))[1][0]
+        inner = inner.reshape(len(shares), self.n_mix, -1) * shares[:, None]
+        return self.family.impute(params.family, rows, inner.reshape(-1, len(rows)))
+
     def cdf(self, params: MixtureFamilyParams, x: Array) -> Array:
         inner = self.family.cdf(params.family, x)
         inner = inner.reshape(len(params.weights), self.n_mix, *x.shape)

@@ -44,23 +44,25 @@ class Partial:
         """The rows with column means in the cells not seen."""
         return self.x if self.seen is None else filled(self.x, self.seen)
 
+    @property
+    def gaps(self) -> bool:
+        """Whether a cell was not seen."""
+        return self.seen is not None
+
     def part(self, begin: int, end: int) -> Partial:
         """Some of the rows."""
         seen = None if self.seen is None else self.seen[begin:end]
         return Partial(self.x[begin:end], seen, self.far)
 
 
-def encoded(rows: Array, missing_cells: bool) -> Array | Partial:
-    """The rows themselves where they are complete and of ordinary size.
-
-    Without `missing_cells` a cell that is NaN stays so, for the driver to see.
-    """
+def encoded(rows: Array) -> Array | Partial:
+    """The rows themselves where they are complete and of ordinary size."""
     x = np.ascontiguousarray(rows, dtype=float)
     if not x.size or max(x.max(), -x.min()) <= SAFE:  # False for NaN too
         return x
     unseen = np.isnan(x)
-    if not (missing_cells and unseen.any()):
-        return x if unseen.any() else Partial(x, None, True)
+    if not unseen.any():
+        return Partial(x, None, True)
     x = np.where(unseen, 0.0, x)
     return Partial(x, 1.0 - unseen, bool(np.abs(x).max() > SAFE))
 

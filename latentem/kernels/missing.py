@@ -265,8 +265,9 @@ def _complete(y, m, few, places, precision, slopes, inside, line):
 
 @compiled
 def complete_rows(
-    rows, roots, weights, first, missing, mean, covariance, precision, logdet, filled, spread
-):
+    rows, roots, weights, first, missing, mean, covariance, precision, logdet, filled, spread,
+    logdets,
+):  # fmt: skip
     """Deviations of rows from the mean, missing cells at their conditional means.
 
     Parameters
@@ -289,22 +290,18 @@ def complete_rows(
         The deviations times the roots.
     spread : (d, d) array
         The conditional covariances, times the weights, are added to it.
-
-    Returns
-    -------
-    float
-        Sum over the rows of their weight times log det S_oo.
+    logdets : (P,) array; overwritten
+        log det S_oo of each pattern, NaN where it has none.
     """
     d, n_patterns = mean.size, missing.shape[0]
     slopes, inside, block = np.empty((d, d)), np.empty((d, d)), np.empty((d, d))
     line, base = np.empty(d), np.empty(d)
     stack, lines = np.empty((SMALL, SMALL, LANES)), np.empty((SMALL, LANES))
     places = np.empty((LANES, d), np.int64)
-    product, logdets = np.empty(LANES), np.empty(LANES)
-    total = 0.0
+    product, of_lanes = np.empty(LANES), np.empty(LANES)
     p = 0
     while p < n_patterns:
-        m, count = _solve_lanes(missing, p, precision, stack, places, lines, product, logdets)
+        m, count = _solve_lanes(missing, p, precision, stack, places, lines, product, of_lanes)
         alone = count == 0
         for lane in range(max(count, 1)):
             absent, place, few = missing[p], places[lane], True
@@ -313,12 +310,12 @@ def complete_rows(
                     absent, covariance, precision, logdet, place, slopes, inside, line, block
                 )
             else:
-                seen = logdet + logdets[lane]
+                seen = logdet + of_lanes[lane]
                 for i in range(m):
                     for j in range(i + 1):
                         inside[i, j] = stack[i, j, lane]
                         inside[j, i] = stack[i, j, lane]
-            total += weights[p] * seen
+            logdets[p] = seen
             for j in range(d):
                 base[j] = 0.0 if absent[j] else mean[j]
             for r in range(first[p], first[p + 1]):
@@ -331,7 +328,6 @@ def complete_rows(
                 for j in range(m):
                     row[place[j]] += weights[p] * inside[i, j]
             p += 1
-    return total
 
 
 @compiled
@@ -354,6 +350,11 @@ def complete_groups(
         Deviations of the means, completed, times the roots of the weights.
     products : (d, d) array
         The completed scatters are added to it.
+
+    Returns
+    -------
+    float
+        Sum over the patterns of their weight times log det S_oo.
     """
     d = mean.size
     places = np.empty(d, np.int64)

@@ -13,10 +13,10 @@ import numpy as np
 
 from latentem.engine.backends import Backend, SerialBackend
 from latentem.families import covariance as cov
+from latentem.families.cells import patterns_of
 from latentem.kernels.missing import mean_information
 from latentem.kernels.missing_exact import condition_rows
 from latentem.models.normal import LOG_2PI, NormalParams
-from latentem.models.patterns import patterns_of
 
 __all__ = [
     "CellsOf",

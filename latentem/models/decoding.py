@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latentem.engine.backends import Backend, one_blas_thread
-from latentem.engine.blocks import Sequences
+from latentem.engine.blocks import Sequences, bounds
 from latentem.models.chain import smooth
 from latentem.models.hidden_markov import HiddenMarkov, HiddenMarkovParams, Prepared
 from latentem.models.paths import draw_paths, filtered, viterbi
@@ -27,6 +27,7 @@ __all__ = [
     "draw_states",
     "filter_states",
     "forecast_states",
+    "impute",
     "path_loglik",
     "smooth_states",
 ]
@@ -144,6 +145,18 @@ def _densities(model: HiddenMarkov, prepared: Prepared, block: Sequences) -> Arr
 
 def _shares(model: HiddenMarkov, data: Sequences) -> Array:
     return np.empty((len(data), model.n_components))
+
+
+def impute(
+    model: HiddenMarkov, params: HiddenMarkovParams, data: Sequences, shares: Array
+) -> Array:
+    """The rows (n, d) with what is expected in cells that are NaN, under `shares` (n, K)."""
+    with one_blas_thread(), np.errstate(all="ignore"):
+        parts = [
+            model.family.impute(params.family, data.x[a:b], np.ascontiguousarray(shares[a:b].T))
+            for a, b in bounds(len(data))
+        ]
+    return np.concatenate(parts)
 
 
 def path_loglik(

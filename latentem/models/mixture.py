@@ -129,12 +129,14 @@ class Mixture(LatentModel):
     def _check(self, data: Rows) -> None:
         """ValueError, with a sentence, for rows, weights or labels that cannot be."""
         x, weights, labels = data.x, data.weights, data.labels
-        if not (self.family.missing_cells or np.isfinite(np.sum(x)) or np.all(np.isfinite(x))):
-            row, column = np.argwhere(~np.isfinite(x))[0]
-            raise ValueError(
-                f"x[{row}, {column}] is {x[row, column]}: {type(self.family).__name__} needs "
-                "finite numbers. Drop that row, or fill the cell"
-            )
+        missing = self.family.missing_cells
+        if not np.isfinite(np.sum(x)):
+            for row, column in np.argwhere(np.isinf(x) if missing else ~np.isfinite(x))[:1]:
+                raise ValueError(
+                    f"x[{row}, {column}] is {x[row, column]}: {type(self.family).__name__} needs "
+                    f"finite numbers{', or NaN for a missing cell' * missing}. Drop that row, or "
+                    "correct the cell"
+                )
         self.family.check(x)
         for values, name in ((weights, "weights"), (labels, "labels")):
             if values is not None and np.shape(values) != (len(x),):

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from latentem.families.cells import patterns_of
 from latentem.models.normal import MultivariateNormal, NormalParams, counted
-from latentem.models.patterns import patterns_of
 
 __all__ = ["monotone_fit", "monotone_order", "out_of_order"]
 

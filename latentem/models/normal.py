@@ -182,10 +182,12 @@ class MultivariateNormal(LatentModel):
                 block.missing, mean, whitener, logdet, filled, spread,
             )  # fmt: skip
         else:
-            logdets = complete_rows(
+            of_patterns = np.empty(len(block.weights))
+            complete_rows(
                 block.rows, block.roots, block.weights, block.first, block.missing,
-                mean, covariance, precision, logdet, filled[:n_rows], spread,
+                mean, covariance, precision, logdet, filled[:n_rows], spread, of_patterns,
             )  # fmt: skip
+            logdets = float(block.weights @ of_patterns)
             logdets += complete_groups(
                 block.group_means, block.group_scatters, block.group_weights,
                 block.group_missing, mean, covariance, precision, logdet, filled[n_rows:],

@@ -1,6 +1,5 @@
-"""Rows with missing cells, sorted by which cells are missing.
+"""Rows with missing cells, sorted by which cells are missing, as blocks of an E-step.
 
-Rows that miss the same cells share every matrix of an E-step, so they lie together.
 A pattern with more rows than there are columns is kept as weight, mean and scatter of
 what is seen, which is all that a normal distribution asks of it: the complete rows are
 summed once for all iterations. The other patterns keep their rows.
@@ -10,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
+from latentem.families.cells import Patterns, patterns_of
 from latentem.kernels.patterns import factor_scatters, gather_rows, group_moments
 
 __all__ = ["PatternBlock", "Patterns", "pattern_blocks", "patterns_of"]
@@ -22,56 +21,6 @@ Array = np.ndarray
 #: Multiplications worth a block of their own.
 BLOCK_COST = 8e5
 MOST_BLOCKS = 64
-
-
-class Patterns(NamedTuple):
-    """The patterns of missing cells of a table, and where their rows are.
-
-    Patterns are sorted by the number of cells they miss.
-
-    Parameters
-    ----------
-    order : (n,) int array
-        Rows sorted by pattern; within one in the order they came.
-    first : (P + 1,) int array
-        Place in `order` at which each pattern begins, and n.
-    missing : (P, d) bool array
-    """
-
-    order: Array
-    first: Array
-    missing: Array
-
-    @property
-    def counts(self) -> Array:
-        """Rows of each pattern, (P,)."""
-        return np.diff(self.first)
-
-    def of_rows(self) -> Array:
-        """Pattern of each row, in the order the rows came, (n,)."""
-        out = np.empty(len(self.order), dtype=np.intp)
-        out[self.order] = np.repeat(np.arange(len(self.missing)), self.counts)
-        return out
-
-
-def patterns_of(missing: Array) -> Patterns:
-    """Group the rows of a mask (n, d) by what they miss; for any number of columns.
-
-    The key of a row is its mask as bits, so that different patterns are never mixed up.
-    """
-    n = len(missing)
-    packed = np.packbits(missing, axis=1)
-    width = -(-packed.shape[1] // 8) * 8
-    keys = np.zeros((n, width), dtype=np.uint8)
-    keys[:, : packed.shape[1]] = packed
-    words = keys.view(np.uint64)
-    few = missing.sum(axis=1)  # patterns that miss equally many columns side by side
-    order = np.lexsort([*words.T, few])
-    sorted_words = words[order]
-    new = np.ones(n, dtype=bool)
-    new[1:] = (sorted_words[1:] != sorted_words[:-1]).any(axis=1)
-    first = np.append(np.flatnonzero(new), n)
-    return Patterns(order, first, missing[order[first[:-1]]])
 
 
 @dataclass(frozen=True)

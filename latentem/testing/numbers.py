@@ -9,10 +9,12 @@ import numpy as np
 
 from latentem.engine.moments import Moments
 
-__all__ = ["changed", "gap", "numbers", "shares_memory"]
+__all__ = ["REGROUPED", "changed", "gap", "numbers", "shares_memory"]
 
 #: Relative difference allowed between sums taken in another order.
 SUMS = 1e-8
+#: The same where only rows that count for nothing have moved: families may sort their rows.
+REGROUPED = 1e-12
 
 
 def numbers(value: Any, name: str = "") -> Iterator[tuple[str, np.ndarray]]:

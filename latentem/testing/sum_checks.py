@@ -17,7 +17,7 @@ from latentem.engine.model import Expectation
 from latentem.engine.trees import leaves, scale
 from latentem.models.mixture import Mixture
 from latentem.testing.case import ModelCase
-from latentem.testing.numbers import changed, gap, numbers
+from latentem.testing.numbers import REGROUPED, SUMS, changed, gap, numbers
 from latentem.testing.report import Skip
 
 __all__ = ["additive", "finite", "pickling", "repeatable", "row_weights", "threads", "unchanged"]
@@ -140,12 +140,12 @@ def row_weights(case: ModelCase) -> str:
 
     with_zeros = expect(zeroed, every)
     # Sequences have lengths: others in their place move the rows, and sums round otherwise.
-    differs = gap if isinstance(case.data, Sequences) else changed
-    name = differs(with_zeros, expect(zeroed, swapped))
-    if name is not None:
+    rounding = SUMS if isinstance(case.data, Sequences) else REGROUPED
+    where = gap(with_zeros, expect(zeroed, swapped), rounding)
+    if where is not None:
         raise AssertionError(
-            f"{name} depends on the content of rows of weight 0: they must contribute exactly "
-            "nothing (multiply by the weight, and skip such rows where 0 * inf could arise)"
+            f"sums depend on the content of rows of weight 0, {where}: such rows must contribute "
+            "exactly nothing (multiply by the weight, and skip such rows where 0 * inf could arise)"
         )
     where = gap(with_zeros, expect(base[~absent], every[~absent]))
     if where is not None:

@@ -274,7 +274,7 @@ class CountsAbsentRows(Poisson):
 class ReadsAbsentRows(Poisson):
     def statistics(self, prepared, x, weights, shared=None):
         counts = super().statistics(prepared, x, weights)
-        return replace(counts, total=counts.total + 1e-12 * x.counts.sum(axis=0))
+        return replace(counts, total=counts.total + 1e-9 * x.counts.sum(axis=0))
 
 
 class ResetsEmpty(Poisson):

@@ -7,9 +7,24 @@ from typing import Any
 import numpy as np
 
 from latentem import GaussianMixture
+from latentem.families import Gaussian
 from latentem.families.covariance import KINDS
 
-__all__ = ["KINDS", "blobs", "attributes", "assert_same_attributes", "full_covariances", "start"]
+__all__ = [
+    "KINDS",
+    "WholeRows",
+    "blobs",
+    "attributes",
+    "assert_same_attributes",
+    "full_covariances",
+    "start",
+]
+
+
+class WholeRows(Gaussian):
+    """A family that takes no missing cells."""
+
+    missing_cells = False
 
 
 def blobs(n: int = 60, d: int = 2, k: int = 2, seed: int = 0, gap: float = 6.0) -> np.ndarray:

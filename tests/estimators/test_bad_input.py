@@ -16,7 +16,7 @@ import scipy.sparse
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from latentem import CollapsedError, GaussianMixture, MixtureModel, families
-from tests.estimators.samples import KINDS, assert_same_attributes, attributes, blobs
+from tests.estimators.samples import KINDS, WholeRows, assert_same_attributes, attributes, blobs
 
 X = blobs()
 N = len(X)
@@ -42,12 +42,15 @@ BAD_X = {
     "no_rows": (X[:0], ["X", "0 sample(s)"]),
     "no_columns": (X[:, :0], ["X", "0 feature(s)"]),
     "empty_list": ([], ["X must be (n_samples, n_features)"]),
-    "nan": (cell(np.nan), ["X", "NaN in row 3, column 1", "drop those rows, or impute"]),
+    "nothing_seen": (X * np.nan, ["X has no observed cell", "every cell is missing"]),
+    "column_not_seen": (
+        np.where([True, False], X, np.nan),
+        ["X has no observed cell in column 1", "leave"],
+    ),
     "infinity": (cell(-np.inf), ["X", "infinity in row 3, column 1", "finite numbers"]),
     "text": (np.array([["1", "a"], ["2", "b"]]), ["X[0, 1]", "'a'", "drop or encode"]),
     "text_in_objects": (cell("tall", object), ["X[3, 1]", "'tall'", "drop or encode"]),
     "things_in_objects": (cell({}, object), ["X", "numbers"]),
-    "none_in_objects": (cell(None, object), ["X", "NaN in row 3, column 1"]),
     "complex": (X + 1j, ["X", "Complex data not supported"]),
     "sparse": (scipy.sparse.csr_array(X), ["X", "dense", "toarray()"]),
     "ragged": ([[1.0, 2.0], [3.0]], ["X", "inhomogeneous"]),
@@ -57,6 +60,10 @@ BAD_X = {
     "squares_overflow": (X * 1e160, ["X", "scale"]),
     "sums_overflow": (X * 1e307, ["X", "scale"]),
 }
+
+
+#: Of columns and sizes that no fit could learn from; scores of such rows are no error.
+AT_FIT_ONLY = {"squares_overflow", "sums_overflow", "nothing_seen", "column_not_seen"}
 
 
 def refused(act, words, errors=(ValueError, TypeError)):
@@ -81,7 +88,7 @@ def test_data_that_cannot_be_fitted(name, fitted):
     assert_same_attributes(gm, before)
 
 
-@pytest.mark.parametrize("name", sorted(set(BAD_X) - {"squares_overflow", "sums_overflow"}))
+@pytest.mark.parametrize("name", sorted(set(BAD_X) - AT_FIT_ONLY))
 def test_data_that_cannot_be_scored(name):
     data, words = BAD_X[name]
     gm = GaussianMixture(2, random_state=0).fit(X)
@@ -149,17 +156,33 @@ def test_frame_with_dates_names_the_column():
     refused(lambda: GaussianMixture(2).fit(table), ["'day'", "drop or encode"])
 
 
+@pytest.mark.parametrize("value", [np.nan, None])
+@pytest.mark.parametrize("fitted", [False, True])
+def test_missing_cells_where_the_family_takes_none(value, fitted):
+    model = MixtureModel(WholeRows(), 2, random_state=0)
+    if fitted:
+        model.fit(X)
+    before = attributes(model)
+    data = cell(value, float if value is not None else object)
+    words = ["X", "NaN in row 3, column 1", "drop those rows, or impute"]
+    refused(lambda: model.fit(data), words)
+    for method in (*METHODS, "impute") if fitted else ():
+        refused(lambda method=method: getattr(model, method)(data), words)
+    assert_same_attributes(model, before)
+
+
 def test_frame_with_missing_cells_names_the_column():
     table = frame()
     table.loc[4, "height"] = None
-    refused(lambda: GaussianMixture(2).fit(table), ["NaN", "row 4", "'height'", "impute"])
+    words = ["NaN", "row 4", "'height'", "impute"]
+    refused(lambda: MixtureModel(WholeRows(), 2).fit(table), words)
 
 
 def test_failed_fit_of_a_frame_leaves_no_names():
     gm = GaussianMixture(2)
     table = frame()
-    table.loc[4, "height"] = None
-    refused(lambda: gm.fit(table), ["NaN"])
+    table.loc[4, "height"] = np.inf
+    refused(lambda: gm.fit(table), ["infinity"])
     assert not hasattr(gm, "feature_names_in_")
     assert not hasattr(gm, "n_features_in_")
 

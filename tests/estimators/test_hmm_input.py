@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from latentem import GMMHMM, HMM, CategoricalHMM, GaussianHMM, PoissonHMM, families, left_right
 from latentem.datasets import load_earthquakes
+from tests.estimators.samples import WholeRows
 
 COUNTS = load_earthquakes()[["count"]]
 CHAIN = {"startprob": [0.5, 0.5], "transmat": [[0.9, 0.1], [0.2, 0.8]]}
@@ -293,12 +294,10 @@ def test_wrong_mixture_arguments(rng):
 def test_a_missing_cell_where_rows_must_be_whole(rng):
     X = table(rng)
     X[3, 1] = np.nan
-    for hmm in (GaussianHMM(2, covariance_type="full"), GMMHMM(2, 2, covariance_type="full")):
+    for family in (WholeRows(), families.MixtureFamily(WholeRows(), 2)):
         with pytest.raises(ValueError, match=r"x\[3, 1\] is nan.*Make the whole row NaN"):
-            hmm.fit(X)
-    hmm = GaussianHMM.from_parameters(
-        **CHAIN, means=np.zeros((2, 2)), covariances=[np.eye(2)] * 2, covariance_type="full"
-    )
+            HMM(family, 2).fit(X)
+    hmm = HMM(WholeRows(), 2, random_state=0).fit(table(rng))
     state = hmm.start_state()
     with pytest.raises(ValueError, match="needs whole rows: make every cell NaN"):
         hmm.update(state, [1.0, np.nan])

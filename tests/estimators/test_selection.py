@@ -143,7 +143,7 @@ def test_wrong_requests(grid, words):
 
 
 def test_wrong_data_are_told_as_a_fit_tells_them():
-    refused(lambda: select(GaussianMixture(), X * np.nan, n_components=[1, 2]), ["X", "NaN"])
+    refused(lambda: select(GaussianMixture(), X * np.inf, n_components=[1, 2]), ["X", "infinity"])
 
 
 @pytest.mark.parametrize("estimator", [GaussianMixture, 3, None])

@@ -116,7 +116,7 @@ def test_wrong_arguments():
     refused(lambda: standard_errors(gm, X, lengths=[3]), ["lengths"])
     refused(lambda: standard_errors(3, X), ["fitted", "int"])
     refused(lambda: standard_errors(gm, X[:, :1]), ["X has 1 features"])
-    refused(lambda: standard_errors(gm, X * np.nan), ["X", "NaN"])
+    refused(lambda: standard_errors(gm, X * np.nan), ["X", "every cell is missing"])
     refused(lambda: standard_errors(gm, X, sample_weight=[1.0]), ["sample_weight", "shape (400,)"])
 
 

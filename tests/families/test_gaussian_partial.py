@@ -206,18 +206,6 @@ def test_points_are_finite_and_rows_without_a_cell_have_the_means(rng):
     np.testing.assert_allclose(points[5], np.nanmean(x, axis=0), rtol=1e-13)
 
 
-def test_which_kinds_take_missing_cells():
-    assert [Gaussian(kind).missing_cells for kind in KINDS] == [kind in CELLWISE for kind in KINDS]
-
-
-@pytest.mark.parametrize("kind", ["full", "tied"])
-def test_other_kinds_do_not_hide_a_cell_that_is_nan(kind):
-    params = GaussianParams(np.zeros((1, 2)), np.eye(2)[None] if kind == "full" else np.eye(2))
-    family = Gaussian(kind)
-    density = family.log_density(family.prepare(params), family.encode(np.array([[0.0, np.nan]])))
-    assert np.isnan(density).all()
-
-
 def test_moments_of_unlike_weights_are_scaled_and_moved():
     weight = np.array([[1.0, 3.0]])
     moments = Moments(weight, np.array([[1.0, 2.0]]), np.array([[4.0, 6.0]]), "diag")

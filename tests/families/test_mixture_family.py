@@ -21,6 +21,7 @@ from latentem.families import (
 from latentem.families.mixture_family import MixtureFamilyParams
 from latentem.models import Mixture, MixtureParams
 from latentem.testing import check_family
+from tests.estimators.samples import WholeRows
 
 WEIGHTS = np.array([[0.3, 0.7], [0.6, 0.4]])
 MEANS = np.array([[0.0, 0.0], [2.0, 1.0], [7.0, 7.0], [9.0, 5.0]])
@@ -99,7 +100,7 @@ def test_missing_cells_are_left_out(rng):
     expected = logsumexp(inner + np.log(WEIGHTS)[:, :, None], axis=1)
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
     np.testing.assert_allclose(found[:, 4], 0.0, atol=1e-14)
-    assert not MixtureFamily(Gaussian("full"), 2).missing_cells
+    assert not MixtureFamily(WholeRows(), 2).missing_cells
 
 
 def test_moments_cdf_and_draws_agree(rng):

@@ -10,6 +10,7 @@ from latentem import EM, NotIdentifiedWarning, Rows, SerialBackend
 from latentem.families import Categorical, Gaussian, Poisson, PoissonParams
 from latentem.models import Mixture, MixtureParams
 from latentem.testing import check_model
+from tests.estimators.samples import WholeRows
 
 
 @pytest.fixture
@@ -177,7 +178,7 @@ def test_components_with_one_mean_and_other_shapes_do_not_coincide(rng):
     ("data", "sentence"),
     [
         ((np.array([[1.0], [-2.0]]),), r"counts.*X\[1, 0\] is -2"),
-        ((np.array([[1.0], [np.inf]]),), r"counts.*X\[1, 0\] is inf"),
+        ((np.array([[1.0], [np.inf]]),), r"x\[1, 0\] is inf: Poisson needs finite"),
         ((np.ones((2, 1)), np.array([1.0, -1.0])), "weights must be finite numbers >= 0"),
         ((np.ones((2, 1)), np.array([1.0, np.nan])), "weights must be finite numbers >= 0"),
         ((np.ones((2, 1)), np.ones(3)), r"weights must have one value per row, shape \(2,\)"),
@@ -193,6 +194,9 @@ def test_data_that_cannot_be_are_refused_with_a_sentence(data, sentence):
 def test_missing_cells_are_refused_where_the_family_takes_none():
     data = np.array([[1.0, 2.0], [3.0, np.nan], [4.0, 0.0]])
     with pytest.raises(ValueError, match=r"x\[1, 1\] is nan: .* needs finite numbers"):
+        EM().run(Mixture(WholeRows(), 1), data)
+    data[1, 1] = np.inf
+    with pytest.raises(ValueError, match=r"x\[1, 1\] is inf: .* or NaN for a missing cell"):
         EM().run(Mixture(Gaussian(), 1), data)
 
 

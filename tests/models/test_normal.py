@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from latentem import EM, DegenerateComponentWarning, NotIdentifiedWarning, standard_errors
 from latentem.datasets import load_airquality
 from latentem.engine.backends import SerialBackend
+from latentem.families.cells import patterns_of
 from latentem.models import MultivariateNormal, NormalParams, NormalPrior, normal
 from latentem.models.monotone import monotone_fit, monotone_order, out_of_order
 from latentem.models.normal_prior import normal_prior
-from latentem.models.patterns import pattern_blocks, patterns_of
+from latentem.models.patterns import pattern_blocks
 from latentem.testing import check_model
 
 NAN = np.nan
