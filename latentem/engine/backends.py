@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import cache, lru_cache
+from itertools import count
 from threading import Lock
 from typing import Any
 
@@ -77,17 +78,20 @@ class ThreadBackend(Backend):
             raise ValueError(f"n_jobs must be at least 1 here, got {n_jobs}")
         self.n_jobs = n_jobs
 
+    def pool(self) -> ThreadPoolExecutor:
+        """The threads, shared by all backends with as many."""
+        return _pool(self.n_jobs, os.getpid())
+
     def map(self, function: Callable[[Any], Any], blocks: Iterable[Any]) -> Iterator[Any]:
-        pool = _pool(self.n_jobs, os.getpid())
         if isinstance(blocks, Sequence) and len(blocks) < 2:
-            lent = _lent.set(pool)
+            lent = _lent.set(self)
             try:
                 alone = [function(block) for block in blocks]
             finally:
                 _lent.reset(lent)
             yield from alone
             return
-        alike = _with_settings(function)
+        pool, alike = self.pool(), _with_settings(function)
         waiting: deque[Future] = deque()
         try:
             for block in blocks:
@@ -101,8 +105,8 @@ class ThreadBackend(Backend):
                 future.cancel()
 
 
-#: The pool of a backend whose only block is being worked on, in that block's thread.
-_lent: ContextVar[ThreadPoolExecutor | None] = ContextVar("latentem_lent_pool", default=None)
+#: The backend whose only block is being worked on, in that block's thread.
+_lent: ContextVar[ThreadBackend | None] = ContextVar("latentem_lent_backend", default=None)
 
 
 def spread(function: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
@@ -110,12 +114,31 @@ def spread(function: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
 
     For an E-step that can cut its block where data cannot be cut (one long chain). A
     backend with a single block lends its threads; with many blocks its threads are
-    busy, and the parts are worked on here, one after the other.
+    busy, and the parts are worked on here, one after the other. This thread works too, and
+    goes on alone where the others are slow to wake: parts are often shorter than that.
     """
-    pool = _lent.get()
-    if pool is None or len(parts) < 2:
+    backend = _lent.get()
+    helpers = 0 if backend is None else min(backend.n_jobs, len(parts)) - 1
+    if backend is None or helpers < 1:
         return [function(part) for part in parts]
-    return list(pool.map(_with_settings(function), parts))
+    found: list[Any] = [None] * len(parts)
+    turns = count()  # next() of it is atomic
+
+    def work(_: Any = None) -> None:
+        while (turn := next(turns)) < len(parts):
+            found[turn] = function(parts[turn])
+
+    alike = _with_settings(work)
+    helping = [backend.pool().submit(alike, None) for _ in range(helpers)]
+    try:
+        work()
+    finally:  # parts write to memory that is used again: wait for those under way
+        begun = [future for future in helping if not future.cancel()]
+        errors = [future.exception() for future in begun]
+    for error in errors:
+        if error is not None:
+            raise error
+    return found
 
 
 def _with_settings(function: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -413,14 +413,16 @@ def meet(
         added. Nothing is added for a segment that fails.
     """
     n_padded = matrix.shape[0]
-    visited, products = np.empty((ROWS, n_padded)), np.empty((ROWS, n_padded))
+    # Row r + 1 of `visited` is the vector of row r: the next step reads it where it is, and the
+    # transitions of all rows together take them from where they begin.
+    visited, products = np.empty((ROWS + 1, n_padded)), np.empty((ROWS, n_padded))
     partners, norms = np.empty((ROWS, n_padded)), np.empty(ROWS)
-    own, previous, ahead = np.empty((n_padded, n_padded)), np.empty(n_padded), np.empty(n_padded)
+    own = np.empty((n_padded, n_padded))
     for s in range(offsets.size - 1):
-        begin, end = offsets[s], offsets[s + 1]
+        begin, end, size = offsets[s], offsets[s + 1], 0
         weight = weights[s]
         for i in range(n_padded):
-            previous[i] = vectors[s, i]
+            visited[0, i] = vectors[s, i] if linked else 0.0  # a prediction is no row's vector
             for j in range(n_padded):
                 own[i, j] = 0.0
         given = not linked
@@ -430,34 +432,33 @@ def meet(
             part = 0.0
             for r in range(size):
                 t = end - done - 1 - r if reverse else begin + done + r
-                for j in range(n_padded):
-                    visited[r, j] = 0.0 if given else previous[j]  # no row's vector if given
                 if given:
                     total, norm = 0.0, 0.0
                     for j in range(n_padded):
                         more = 0.0 if math.copysign(1.0, likelihood[t, j]) < 0.0 else faint
-                        ahead[j] = previous[j] * likelihood[t, j] + more
-                        products[r, j] = previous[j] * stored[t, j]
-                        total += ahead[j]
-                        norm += products[r, j]
+                        visited[1, j] = vectors[s, j] * likelihood[t, j] + more
+                        products[0, j] = vectors[s, j] * stored[t, j]
+                        total += visited[1, j]
+                        norm += products[0, j]
                 else:
                     total, norm = _advance_meeting(
-                        matrix, previous, likelihood[t], faint, stored[t], ahead, products[r]
-                    )
+                        matrix, visited[r], likelihood[t], faint, stored[t], visited[r + 1],
+                        products[r],
+                    )  # fmt: skip
                 norms[r] = norm
                 if not norm >= MEET:
                     total = -1.0
                     break
                 if not total >= SMALL:
+                    previous = vectors[s] if given else visited[r]
                     total, offset = _lift(
-                        log_density, t, peaks[t], previous, given, matrix, faint, ahead, total
-                    )
+                        log_density, t, peaks[t], previous, given, matrix, faint, visited[r + 1],
+                        total,
+                    )  # fmt: skip
                     scale += offset
                     if total < 0.0:
                         break
                 part += peaks[t]
-                for j in range(n_padded):
-                    previous[j] = ahead[j]
                 given = False
             if not total > 0.0:
                 break
@@ -469,11 +470,13 @@ def meet(
                     partners[r, j] = stored[t, j] * factor
                     stored[t, j] = products[r, j] * factor
             _add_outer(visited, partners, own, size)
+            for j in range(n_padded):
+                visited[0, j] = visited[size, j]
             done += size
         if total > 0.0 and start.size > 0:
             bound = 0.0
             for j in range(n_padded):
-                bound += start[j] * previous[j]
+                bound += start[j] * visited[0, j]
             bound = scale + math.log(bound)
             slack = AGREE + AGREE_RELATIVE * (abs(bound) + abs(scales[s]))
             if not abs(bound - scales[s]) <= slack:
@@ -487,5 +490,5 @@ def meet(
         for i in range(n_padded):
             for j in range(n_padded):
                 pairs[i, j] += own[i, j] * matrix[i, j]
-            vectors[s, i] = previous[i] / total
+            vectors[s, i] = visited[0, i] / total
         scales[s] = scale + math.log(total)

@@ -5,7 +5,9 @@ The most probable path (Viterbi 1967, doi:10.1109/TIT.1967.1054010) ends in the 
 .. math:: v_t(j) = l_{jt} + \max_i [ v_{t-1}(i) + \log P_{ij} ]
 
 `search` leaves all v, and `trace` asks on its way back which i it was: K comparisons a
-row, where pointers for every state would cost K squared. Both run in either direction (a
+row, where pointers for every state would cost K squared. Up to four states, which are one
+vector of the processor, pointers cost the search nothing, for it waits for its own last
+row most of the time; then it leaves these in place of v. Both run in either direction (a
 path has no direction), so that a long sequence can be searched from both ends. The row
 step is written in LLVM's language, as in `latentem.kernels.chain`.
 """
@@ -15,9 +17,10 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import config, njit, types
 from numba.extending import intrinsic
 
-__all__ = ["draw", "search", "trace"]
+__all__ = ["FOUR", "draw", "search", "trace"]
 
 TILE = 64  # rows at a time
+FOUR = 4  # states up to which there are pointers
 
 
 if config.DISABLE_JIT:  # type: ignore[attr-defined]
@@ -25,6 +28,12 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]
     def _best(matrix, v, b, ahead):
         """``ahead[j] = b[j] + max_i (v[i] + matrix[i, j])``."""
         ahead[:] = b + (v[:, None] + matrix).max(axis=0)
+
+    def _best_of_four(matrix, v, b, ahead, origin):
+        """As `_best`, for four states; ``origin[j]`` is the first i that has the maximum."""
+        sums = v[:, None] + matrix
+        origin[:] = np.where(sums == sums, sums, -np.inf).argmax(axis=0)
+        _best(matrix, v, b, ahead)
 
 else:
     LANES = ir.VectorType(ir.DoubleType(), 4)
@@ -104,6 +113,36 @@ else:
 
         return types.void(matrix, v, b, ahead), code
 
+    @intrinsic
+    def _best_of_four(context, matrix, v, b, ahead, origin):
+        def code(context, builder, signature, arguments):
+            matrix, v, b, ahead, origin = (
+                context.make_array(kind)(context, builder, array).data
+                for kind, array in zip(signature.args, arguments, strict=True)
+            )
+            rounds = []  # values and origins of four candidates, then of the better of each pair
+            for i in range(4):
+                value = _everywhere(builder, builder.load(builder.gep(v, [_index(i)])))
+                value = builder.fadd(value, _load(builder, matrix, _index(4 * i)))
+                rounds.append((value, ir.Constant(ir.VectorType(INDEX, 4), [i] * 4)))
+            while len(rounds) > 1:
+                better = []
+                for (x, i), (y, j) in zip(rounds[::2], rounds[1::2], strict=True):
+                    later = builder.fcmp_ordered(">", y, x)  # of equal ones the first
+                    better.append((builder.select(later, y, x), builder.select(later, j, i)))
+                rounds = better
+            (value, i), zero = rounds[0], _index(0)
+            builder.store(
+                builder.fadd(value, _load(builder, b, zero)), _lanes(builder, ahead, zero), align=8
+            )
+            bytes_ = ir.VectorType(ir.IntType(8), 4)
+            builder.store(
+                builder.trunc(i, bytes_), builder.bitcast(origin, bytes_.as_pointer()), align=1
+            )
+            return context.get_dummy_value()
+
+        return types.void(matrix, v, b, ahead, origin), code
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _rows(log_density, begin, size, tile):
@@ -119,7 +158,44 @@ def _rows(log_density, begin, size, tile):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def search(log_density, offsets, vectors, reverse, matrix, stored, scales):
+def _steps(matrix, last, tile, size, reverse, fresh, stored):
+    """Find v of each of `size` rows, from the `last` one before, which becomes that of the end.
+
+    `fresh` says that `last` is what the segment begins with.
+    """
+    step = -1 if reverse else 1
+    r = size - 1 if reverse else 0
+    if fresh:
+        for j in range(last.size):
+            stored[r, j] = last[j] + tile[r, j]
+    else:
+        _best(matrix, last, tile[r], stored[r])
+    for _ in range(size - 1):
+        r += step
+        _best(matrix, stored[r - step], tile[r], stored[r])
+    for j in range(last.size):
+        last[j] = stored[r, j]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _steps_of_four(matrix, last, tile, size, reverse, fresh, stored, origins):
+    """As `_steps`, with pointers."""
+    step = -1 if reverse else 1
+    r = size - 1 if reverse else 0
+    if fresh:
+        for j in range(last.size):
+            stored[r, j] = last[j] + tile[r, j]
+    else:
+        _best_of_four(matrix, last, tile[r], stored[r], origins[r])
+    for _ in range(size - 1):
+        r += step
+        _best_of_four(matrix, stored[r - step], tile[r], stored[r], origins[r])
+    for j in range(last.size):
+        last[j] = stored[r, j]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def search(log_density, offsets, vectors, reverse, matrix, stored, origins, scales):
     """Find v for every row of each segment.
 
     Parameters
@@ -136,50 +212,53 @@ def search(log_density, offsets, vectors, reverse, matrix, stored, scales):
         Visit the last row first.
     matrix : (P, P) array, C order
         Logarithms of the transition matrix, transposed for `reverse`, -inf in the padding.
-    stored : (m, P) array; overwritten
+    stored : (m, P) array, or (0, P) where `origins` are asked for; overwritten
         v of each row, on a scale of its own.
+    origins : (m, 4) uint8 array, or (0, 4); overwritten
+        For P = 4: the state from which each state of a row is best reached. Nothing is
+        written for the first row visited.
     scales : (S,) array; overwritten
         What was taken out of `vectors`: the largest log joint density of a path. -inf
         where no path is possible, NaN where a log density is NaN or +inf.
     """
-    n_padded, step = matrix.shape[0], -1 if reverse else 1
-    tile = np.full((TILE, n_padded), -np.inf)
+    n_padded = matrix.shape[0]
+    tile, kept = np.full((TILE, n_padded), -np.inf), np.empty((TILE, n_padded))
     for s in range(offsets.size - 1):
-        begin, end = offsets[s], offsets[s + 1]
-        scale, done, bad, t = 0.0, 0, 0, end if reverse else begin - 1
+        begin, end, last = offsets[s], offsets[s + 1], vectors[s]
+        scale, done, bad = 0.0, 0, 0
         while done < end - begin:
             size = min(TILE, end - begin - done)
             low = end - done - size if reverse else begin + done
             bad += _rows(log_density, low, size, tile)
-            for r in range(size):
-                t += step
-                if done + r == 0:
-                    for j in range(n_padded):
-                        stored[t, j] = vectors[s, j] + tile[t - low, j]
-                else:
-                    _best(matrix, stored[t - step], tile[t - low], stored[t])
+            if origins.size > 0:
+                _steps_of_four(
+                    matrix, last, tile, size, reverse, done == 0, kept, origins[low : low + size]
+                )
+            else:
+                _steps(matrix, last, tile, size, reverse, done == 0, stored[low : low + size])
             top = -np.inf
             for j in range(n_padded):
-                top = max(top, stored[t, j])
+                top = max(top, last[j])
             if top > -np.inf:
                 scale += top
                 for j in range(n_padded):
-                    stored[t, j] -= top
+                    last[j] -= top
+                if origins.size == 0:  # `trace` compares what was compared here
+                    for j in range(n_padded):
+                        stored[low if reverse else low + size - 1, j] = last[j]
             else:
                 scale = -np.inf
             done += size
-        for j in range(n_padded):
-            vectors[s, j] = stored[t, j]
         scales[s] = scale if bad == 0 else np.nan
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def trace(offsets, states, reverse, matrix, stored, path):
+def trace(offsets, states, reverse, matrix, stored, origins, path):
     """Follow the best path of each segment back to where the search began.
 
     Parameters
     ----------
-    offsets, reverse, stored
+    offsets, reverse, stored, origins
         As in `search`, and as it left them.
     states : (S,) int array
         State of the last row visited by the search.
@@ -191,7 +270,9 @@ def trace(offsets, states, reverse, matrix, stored, path):
         begin, end, state = offsets[s], offsets[s + 1], states[s]
         for r in range(end - begin):
             t = begin + r if reverse else end - 1 - r
-            if r > 0:
+            if r > 0 and origins.size > 0:
+                state = np.int64(origins[t + 1 if not reverse else t - 1, state])
+            elif r > 0:
                 v, row = stored[t], matrix[state]
                 state, best = 0, v[0] + row[0]
                 for i in range(1, row.size):

@@ -123,7 +123,7 @@ def collect(stored, offsets, status, out):
     offsets : (S + 1,) int array
     status : (S,) int array
         Segments with a status other than 0 are left as they are.
-    out : (K, m) array, C order; overwritten
+    out : (K, m) array; overwritten
     """
     n_states = out.shape[0]
     whole = n_states - n_states % 4

@@ -40,7 +40,11 @@ FLOOR = 2.0**-700
 
 
 def smooth(
-    chain: Chain, log_density: Array, offsets: Array, weights: Array | None = None
+    chain: Chain,
+    log_density: Array,
+    offsets: Array,
+    weights: Array | None = None,
+    out: Array | None = None,
 ) -> Smoothed:
     """Posteriors of every row, and the sums that an M-step of the chain needs.
 
@@ -48,12 +52,14 @@ def smooth(
     ----------
     chain : Chain
     log_density : (K, m) array, C order; overwritten
-        Log densities of the rows; left: posteriors of the rows times the weight of
-        their sequence. Zeros where a sequence is impossible or has no weight.
+        Log densities of the rows.
     offsets : (S + 1,) int64 array
         Begin of each sequence and the end of the last; no sequence is empty.
     weights : (S,) array, optional
         1 each if not given.
+    out : (K, m) array of any order, optional; overwritten
+        Posteriors of the rows times the weight of their sequence. Zeros where a sequence is
+        impossible or has no weight. By default they are left in `log_density`.
     """
     n = len(offsets) - 1
     weights = np.ones(n) if weights is None else np.ascontiguousarray(weights, dtype=float)
@@ -72,8 +78,9 @@ def smooth(
     done, parts = np.zeros(n, dtype=np.int64), [offsets]
     if n == 1:
         parts = [np.array(part) for part in bounds(log_density.shape[1], LONG)]
-    spread(lambda part: collect(work.stored, part, done, log_density), parts)
-    return Smoothed(loglik, log_density[:, offsets[:-1]].sum(axis=1), pairs, impossible)
+    posterior = log_density if out is None else out
+    spread(lambda part: collect(work.stored, part, done, posterior), parts)
+    return Smoothed(loglik, posterior[:, offsets[:-1]].sum(axis=1), pairs, impossible)
 
 
 def forward(chain: Chain, log_density: Array, offsets: Array, keep: bool) -> Filtered:

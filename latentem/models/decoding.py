@@ -33,7 +33,9 @@ __all__ = [
 ]
 
 Array = np.ndarray
-Kernel = Callable[[Prepared, Array, Sequences, int], tuple[Any, Array, Array]]
+#: Of prepared parameters, log densities, a block, and its rows: the log-likelihoods of its
+#: sequences, and their impossible rows.
+Kernel = Callable[[Prepared, Array, Sequences, slice], Any]
 
 
 class Decoded(NamedTuple):
@@ -53,35 +55,40 @@ def smooth_states(
     model: HiddenMarkov, params: HiddenMarkovParams, data: Sequences, backend: Backend
 ) -> Decoded:
     """Smoothed probabilities (n, K)."""
+    shares = np.empty((len(data), model.n_components))
 
-    def kernel(prepared: Prepared, density: Array, block: Sequences, begin: int) -> Any:
-        found = smooth(prepared.chain, density, block.offsets)
-        return density.T, found.loglik, found.impossible
+    def kernel(prepared: Prepared, density: Array, block: Sequences, rows: slice) -> Any:
+        found = smooth(prepared.chain, density, block.offsets, out=shares[rows].T)
+        return found.loglik, found.impossible
 
-    return _decoded(model, params, data, backend, kernel, _shares(model, data))
+    return _decoded(model, params, data, backend, kernel, shares)
 
 
 def filter_states(
     model: HiddenMarkov, params: HiddenMarkovParams, data: Sequences, backend: Backend
 ) -> Decoded:
     """Filtered probabilities (n, K)."""
+    shares = np.empty((len(data), model.n_components))
 
-    def kernel(prepared: Prepared, density: Array, block: Sequences, begin: int) -> Any:
-        loglik, impossible = filtered(prepared.chain, density, block.offsets)
-        return density.T, loglik, impossible
+    def kernel(prepared: Prepared, density: Array, block: Sequences, rows: slice) -> Any:
+        found = filtered(prepared.chain, density, block.offsets)
+        shares[rows] = density.T
+        return found
 
-    return _decoded(model, params, data, backend, kernel, _shares(model, data))
+    return _decoded(model, params, data, backend, kernel, shares)
 
 
 def decode(
     model: HiddenMarkov, params: HiddenMarkovParams, data: Sequences, backend: Backend
 ) -> Decoded:
     """Viterbi paths (n,), with the joint log density of each sequence and its path."""
+    paths = np.empty(len(data), dtype=np.int64)
 
-    def kernel(prepared: Prepared, density: Array, block: Sequences, begin: int) -> Any:
-        return viterbi(prepared.chain, density, block.offsets)
+    def kernel(prepared: Prepared, density: Array, block: Sequences, rows: slice) -> Any:
+        paths[rows], *found = viterbi(prepared.chain, density, block.offsets)
+        return found
 
-    return _decoded(model, params, data, backend, kernel)
+    return _decoded(model, params, data, backend, kernel, paths)
 
 
 def draw_states(
@@ -92,14 +99,13 @@ def draw_states(
     backend: Backend,
 ) -> Decoded:
     """A path (n,) drawn from the posterior distribution of paths."""
-    uniforms = rng.random(len(data))
+    uniforms, paths = rng.random(len(data)), np.empty(len(data), dtype=np.int64)
 
-    def kernel(prepared: Prepared, density: Array, block: Sequences, begin: int) -> Any:
-        return draw_paths(
-            prepared.chain, density, block.offsets, uniforms[begin : begin + len(block)]
-        )
+    def kernel(prepared: Prepared, density: Array, block: Sequences, rows: slice) -> Any:
+        paths[rows], *found = draw_paths(prepared.chain, density, block.offsets, uniforms[rows])
+        return found
 
-    return _decoded(model, params, data, backend, kernel)
+    return _decoded(model, params, data, backend, kernel, paths)
 
 
 def _decoded(
@@ -108,23 +114,22 @@ def _decoded(
     data: Sequences,
     backend: Backend,
     kernel: Kernel,
-    out: Array | None = None,
+    values: Array,
 ) -> Decoded:
-    """What `kernel` finds for each block, its values put into `out`, by default paths."""
-    values = np.empty(len(data), dtype=np.int64) if out is None else out
+    """The `values`, which `kernel` finds for each block, with what it returns."""
     blocks = _blocks(model, data)
-    begins = np.cumsum([0, *(len(block) for block in blocks)])[:-1]
+    ends = np.cumsum([len(block) for block in blocks]).tolist()
     with one_blas_thread(), np.errstate(all="ignore"):
         prepared = model.prepare(params)
 
         def one(place: tuple[Sequences, int]) -> tuple[Array, Array]:
-            block, begin = place
+            block, end = place
+            begin = end - len(block)
             density = _densities(model, prepared, block)
-            found, loglik, impossible = kernel(prepared, density, block, begin)
-            values[begin : begin + len(block)] = found
+            loglik, impossible = kernel(prepared, density, block, slice(begin, end))
             return loglik, np.where(impossible >= 0, impossible + begin, -1)
 
-        parts = list(backend.map(one, list(zip(blocks, begins.tolist(), strict=True))))
+        parts = list(backend.map(one, list(zip(blocks, ends, strict=True))))
     logliks, impossible = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Decoded(values, logliks, impossible)
 
@@ -141,10 +146,6 @@ def _densities(model: HiddenMarkov, prepared: Prepared, block: Sequences) -> Arr
     if not block.encoded:
         return np.zeros((model.n_components, len(block)))
     return model.evaluate(prepared, block)[0]
-
-
-def _shares(model: HiddenMarkov, data: Sequences) -> Array:
-    return np.empty((len(data), model.n_components))
 
 
 def impute(

@@ -38,15 +38,17 @@ def viterbi(chain: Chain, log_density: Array, offsets: Array) -> tuple[Array, Ar
     with np.errstate(divide="ignore"):
         start, last = np.log(chain.start), np.log(chain.last)
         moves = np.log(chain.forward), np.log(chain.backward)
-    stored, path = scratch(m * p).reshape(m, p), np.empty(m, dtype=np.int64)
+    pointed = p <= kernels.FOUR
+    stored, path = scratch(0 if pointed else m * p).reshape(-1, p), np.empty(m, dtype=np.int64)
+    origins = np.empty((m if pointed else 0, kernels.FOUR), dtype=np.uint8)
 
     def search(part: Array, begin: Array, reverse: bool) -> tuple[Array, Array]:
         vectors, scales = np.tile(begin, (len(part) - 1, 1)), np.empty(len(part) - 1)
-        kernels.search(log_density, part, vectors, reverse, moves[reverse], stored, scales)
+        kernels.search(log_density, part, vectors, reverse, moves[reverse], stored, origins, scales)
         return vectors, scales
 
     def trace(part: Array, states: Array, reverse: bool) -> None:
-        kernels.trace(part, states, reverse, moves[not reverse], stored, path)
+        kernels.trace(part, states, reverse, moves[not reverse], stored, origins, path)
 
     if n == 1 and m >= LONG:
         halves = np.array([0, m // 2]), np.array([m // 2, m])

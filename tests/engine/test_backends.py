@@ -239,3 +239,46 @@ def test_work_is_spread_nowhere_when_the_threads_are_busy_or_there_are_none():
         assert found == [[(i, True), (i + 10, True)] for i in (1, 2, 3)]
     list(ThreadBackend(2).map(block, [1]))
     assert block(1) == [(1, True), (11, True)], "nothing stays lent"
+
+
+@pytest.mark.parametrize("n_jobs", [2, 3])
+def test_spread_results_are_in_the_order_of_the_parts(n_jobs):
+    def part(i):
+        time.sleep(0.001 * (i % 3))
+        return i * i
+
+    found = list(ThreadBackend(n_jobs).map(lambda _: spread(part, range(20)), [0]))
+    assert found == [[i * i for i in range(20)]]
+
+
+def test_spread_work_does_not_wait_for_threads_that_are_busy():
+    backend, release = ThreadBackend(2), threading.Event()
+    busy = [backend.pool().submit(release.wait, 10) for _ in range(4)]
+    try:
+        own = threading.get_ident()
+        [found] = backend.map(lambda _: spread(lambda i: threading.get_ident() == own, [1, 2]), [0])
+        assert found == [True, True]
+    finally:
+        release.set()
+    assert all(future.result() for future in busy)
+
+
+@pytest.mark.parametrize("failing", ["here", "there"])
+def test_an_error_in_spread_work_comes_out_when_no_part_is_under_way(failing):
+    meet, under_way, own = threading.Barrier(2, timeout=10), [], threading.get_ident()
+
+    def part(i):
+        meet.wait()  # one part in each of two threads
+        if (threading.get_ident() == own) == (failing == "here"):
+            raise Boom(f"part {i}")
+        under_way.append(i)
+        time.sleep(0.02)
+        under_way.remove(i)
+        return i
+
+    def block(_):
+        with pytest.raises(Boom):
+            spread(part, [1, 2])
+        return list(under_way)
+
+    assert list(ThreadBackend(2).map(block, [0])) == [[]]

@@ -87,6 +87,17 @@ def test_viterbi_equals_the_twin(long, seed, k, spread, kind):
         assert loglik[s] == pytest.approx(joint, rel=1e-12, abs=1e-11)
 
 
+@pytest.mark.nojit
+@pytest.mark.parametrize("long", [8192, 20])
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 9])
+def test_of_equal_paths_viterbi_takes_the_first_states(k, long, monkeypatch):
+    monkeypatch.setattr(paths, "LONG", long)
+    model, offsets = chain(np.full(k, 1 / k), np.full((k, k), 1 / k)), np.array([0, 150])
+    path, loglik, _ = quiet(viterbi, model, np.zeros((k, 150)), offsets)
+    assert not path.any()
+    assert loglik[0] == pytest.approx(-150 * np.log(k), rel=1e-13)
+
+
 @pytest.mark.parametrize("k", [16, 33, 64, 300])
 def test_viterbi_for_any_number_of_states(k, rng):
     start, moves = random_chain(rng, k)
