@@ -75,12 +75,12 @@ class Squarem(Accelerator):
         with np.errstate(invalid="ignore", over="ignore"):
             r = middle - start
             v = (image - current) - r
-        usable = np.isfinite(start) & np.isfinite(middle) & np.isfinite(image)
-        usable &= np.isfinite(r) & np.isfinite(v)
-        length = float(np.linalg.norm(v[usable]))
+        usable = np.isfinite(r) & np.isfinite(v)  # so are the points, or these were not
+        known = slice(None) if usable.all() else usable
+        length = float(np.linalg.norm(v[known]))
         if length == 0.0:
             return None
-        step = float(np.linalg.norm(r[usable])) / length
+        step = float(np.linalg.norm(r[known])) / length
         step = min(max(step, 1.0), self._bound)
         self._at_bound = step == self._bound
         if step == 1.0:  # the extrapolation is the EM point itself

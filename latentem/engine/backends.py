@@ -206,6 +206,21 @@ def one_blas_thread() -> AbstractContextManager[None]:
     return _one_thread()
 
 
+def _cores() -> int:
+    """Cores the process may use."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    return _cores_with(affinity, os.environ.get("LOKY_MAX_CPU_COUNT"))
+
+
+@lru_cache(maxsize=1)
+def _cores_with(affinity: int | None, limit: str | None) -> int:
+    """The same, counted once: joblib reads files of the system, longer than a small E-step takes.
+
+    Counted anew when one of the limits that a process can change has changed.
+    """
+    return int(cpu_count())
+
+
 def backend_for(n_jobs: int | None) -> Backend:
     """The backend that an `n_jobs` argument asks for.
 
@@ -215,9 +230,9 @@ def backend_for(n_jobs: int | None) -> Backend:
     if n_jobs is None:
         worker = multiprocessing.parent_process() is not None
         nested = get_active_backend()[0].nesting_level
-        n_jobs = 1 if worker or nested else cpu_count()
+        n_jobs = 1 if worker or nested else _cores()
     elif isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer) or n_jobs == 0:
         raise ValueError(f"n_jobs must be None or a non-zero integer, got {n_jobs!r}")
     elif n_jobs < 0:
-        n_jobs = max(cpu_count() + 1 + int(n_jobs), 1)
+        n_jobs = max(_cores() + 1 + int(n_jobs), 1)
     return SerialBackend() if n_jobs == 1 else ThreadBackend(int(n_jobs))

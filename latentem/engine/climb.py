@@ -145,12 +145,13 @@ class Climb:
                 return
 
     def _set_out(self) -> Any:
-        """The parameters to start from, and the spaces of parameters like them."""
+        """The parameters to start from, with the spaces of parameters like them."""
         params = self.params = self.begin()
         self.fixed = _fixed_leaves(self.constraints, params)
         natural = self.settings.space == "natural"
         self.space = FlatSpace(self.constraints, params, natural=natural)
-        self.natural = FlatSpace(self.constraints, params, natural=True)
+        if self.settings.stopping == "step":
+            self.natural = FlatSpace(self.constraints, params, natural=True)
         return params
 
     def _spent(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from html import escape
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,7 +78,7 @@ class History:
         self.rows = list(rows)
 
     def record(self, state: State) -> None:
-        self.rows.append(tuple(getattr(state, column) for column in self.columns))
+        self.rows.append(_columns_of(state))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -98,6 +99,9 @@ class History:
 
     def __repr__(self) -> str:
         return f"History of {len(self)} points: columns {', '.join(self.columns)}"
+
+
+_columns_of = attrgetter(*History.columns)
 
 
 class Start(NamedTuple):

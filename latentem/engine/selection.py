@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.base import clone
 
 from latentem.engine.result import CollapsedError
+from latentem.engine.starts import remembered
 
 __all__ = ["Candidate", "Selection", "select"]
 
@@ -200,10 +201,11 @@ def select(
             raise ValueError(f"{kind} has no parameter {name!r}; it has {', '.join(sorted(known))}")
     combinations = [dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*values)]
     table, candidates = [], []
-    for params in _bar(combinations, progress):
-        row, fitted = _candidate(estimator, params, X, more, criterion)
-        table.append(row)
-        candidates.append(fitted)
+    with remembered():
+        for params in _bar(combinations, progress):
+            row, fitted = _candidate(estimator, params, X, more, criterion)
+            table.append(row)
+            candidates.append(fitted)
     if all(isinstance(row.error, str) for row in table):
         _raise_if_data(estimator, combinations[0], X, more)
     return Selection(table, candidates, criterion)

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from hashlib import blake2b
 from typing import Literal
 
 import numpy as np
@@ -16,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from latentem.engine.backends import one_blas_thread
 
-__all__ = ["InitParams", "responsibilities", "spaces"]
+__all__ = ["InitParams", "remembered", "responsibilities", "spaces"]
 
 Array = np.ndarray
 InitParams = (
@@ -83,13 +86,40 @@ def responsibilities(
         )
     else:
         for space in spaces(points, weights):
-            seed = np.random.RandomState(rng.integers(2**32 - 1))
-            yield _clusters(space, weights, n_components, how, seed)
+            seed = int(rng.integers(2**32 - 1))
+            known = _known.get()
+            if known is None:
+                yield _clusters(space, weights, n_components, how, seed)
+                continue
+            question = (_digest(space), _digest(weights), n_components, how, seed)
+            if question not in known:
+                known[question] = _clusters(space, weights, n_components, how, seed)
+            yield known[question].copy()
 
 
-def _clusters(
-    space: Array, weights: Array, n_components: int, how: str, seed: np.random.RandomState
-) -> Array:
+#: Clusters found so far where they are `remembered`.
+_known: ContextVar[dict[tuple, Array] | None] = ContextVar("latentem_clusters", default=None)
+
+
+@contextmanager
+def remembered() -> Iterator[None]:
+    """Within this context the same points are put into as many clusters by the same seed once.
+
+    For fits to the same data that differ in something else, such as the shape of covariances.
+    """
+    before = _known.set({})
+    try:
+        yield
+    finally:
+        _known.reset(before)
+
+
+def _digest(array: Array) -> bytes:
+    return blake2b(array.tobytes(), digest_size=16).digest() + str(array.shape).encode()
+
+
+def _clusters(space: Array, weights: Array, n_components: int, how: str, number: int) -> Array:
+    seed = np.random.RandomState(number)
     if space.shape[1] == 0:  # every column is constant
         return _one_hot(seed.randint(n_components, size=len(space)), n_components)
     with one_blas_thread():

@@ -73,7 +73,7 @@ class Counts(Statistic):
 
     @property
     def mean(self) -> Array:
-        return self.total / np.where(self.weight > 0, self.weight, 1.0)
+        return _mean(self.weight, self.total)
 
     def merge(self, other: Counts) -> Counts:
         sums = Counts(self.weight + other.weight, self.total + other.total, self.loss + other.loss)
@@ -144,10 +144,12 @@ class Poisson(Family):
                 apart = divergence(counts, rate)
                 out[k] = (apart if seen is None else apart * seen).sum(axis=1)
             return -out - x.constants
-        zero = (rates == 0).astype(float)
-        out = np.log(np.where(rates == 0, 1.0, rates)) @ counts.T - x.constants
+        zero = rates == 0
+        some = zero.any()
+        out = np.log(np.where(zero, 1.0, rates) if some else rates) @ counts.T
+        out -= x.constants
         out -= rates.sum(axis=1)[:, None] if seen is None else rates @ seen.T
-        return np.where(zero @ counts.T > 0, -np.inf, out) if zero.any() else out
+        return np.where(zero.astype(float) @ counts.T > 0, -np.inf, out) if some else out
 
     def statistics(
         self, prepared: PoissonParams, x: Encoded, weights: Array, shared: None = None
@@ -196,16 +198,20 @@ def _sums(x: Encoded, weights: Array) -> Counts:
     """Statistics of encoded rows with weights (K, m)."""
     total = weights @ x.counts
     if x.seen is None:
-        weight = np.repeat(weights.sum(axis=1)[:, None], total.shape[1], axis=1)
+        weight = np.repeat(weights.sum(axis=1), total.shape[1]).reshape(total.shape)
     else:
         weight = weights @ x.seen
-    sums = Counts(weight, total, weights @ x.constants)
+    mean, loss = _mean(weight, total), weights @ x.constants
     if x.plain:
-        return Counts(weight, total, sums.loss + (total - xlogy(total, sums.mean)).sum(axis=1))
-    for k, rate in enumerate(sums.mean):
+        return Counts(weight, total, loss + (total - xlogy(total, mean)).sum(axis=1))
+    for k, rate in enumerate(mean):
         apart = np.where(weights[k][:, None] > 0, divergence(x.counts, rate), 0.0)
-        sums.loss[k] += (weights[k] @ (apart if x.seen is None else apart * x.seen)).sum()
-    return sums
+        loss[k] += (weights[k] @ (apart if x.seen is None else apart * x.seen)).sum()
+    return Counts(weight, total, loss)
+
+
+def _mean(weight: Array, total: Array) -> Array:
+    return total / np.where(weight > 0, weight, 1.0)
 
 
 def divergence(x: Array, rates: Array) -> Array:

@@ -68,7 +68,7 @@ def smooth(
         loglik, pairs, status = both_ends(chain, work, weights)
     else:
         work = work_on(chain, log_density)
-        vectors = np.tile(chain.start, (n, 1))
+        vectors = np.repeat(chain.start[None], n, axis=0)
         loglik, status = store(chain, work, offsets, vectors, False)
         vectors[:] = chain.last
         pairs = meet(chain, work, offsets, vectors, True, False, weights, status, loglik)[1]
@@ -76,11 +76,12 @@ def smooth(
     if status.any():
         pairs = pairs + _smooth_in_logs(chain, work, offsets, weights, loglik, status, impossible)
     done, parts = np.zeros(n, dtype=np.int64), [offsets]
-    if n == 1:
+    if n == 1 and log_density.shape[1] > LONG:
         parts = [np.array(part) for part in bounds(log_density.shape[1], LONG)]
     posterior = log_density if out is None else out
     spread(lambda part: collect(work.stored, part, done, posterior), parts)
-    return Smoothed(loglik, posterior[:, offsets[:-1]].sum(axis=1), pairs, impossible)
+    start = posterior[:, 0].copy() if n == 1 else posterior[:, offsets[:-1]].sum(axis=1)
+    return Smoothed(loglik, start, pairs, impossible)
 
 
 def forward(chain: Chain, log_density: Array, offsets: Array, keep: bool) -> Filtered:
@@ -99,7 +100,7 @@ def forward(chain: Chain, log_density: Array, offsets: Array, keep: bool) -> Fil
     """
     n, k = len(offsets) - 1, len(chain.startprob)
     work = work_on(chain, log_density)
-    vectors = np.tile(chain.start, (n, 1))
+    vectors = np.repeat(chain.start[None], n, axis=0)
     floor = FLOOR if chain.faint and keep else 0.0
     loglik, status = store(chain, work, offsets, vectors, False, floor=floor)
     last, impossible = vectors[:, :k].copy(), np.full(n, -1)

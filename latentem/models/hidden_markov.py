@@ -275,12 +275,16 @@ class HiddenMarkov(LatentModel):
     def e_step(self, prepared: Prepared, block: Sequences) -> Expectation:
         alone = len(block.lengths) == 1 and len(block.encoded) > 1
         found, visits, family = (self._one_long if alone else self._several)(prepared, block)
-        weights = np.ones(len(found.loglik)) if block.weights is None else block.weights
-        present = weights > 0  # 0 * -inf would be NaN
+        if block.weights is None:
+            loglik = found.loglik.sum()
+        else:
+            present = block.weights > 0  # 0 * -inf would be NaN
+            loglik = block.weights[present] @ found.loglik[present]
+        whole = block.weights is None and block.missing is None
         return Expectation(
             HiddenMarkovStatistics(found.start, found.pairs, visits, family),
-            float(weights[present] @ found.loglik[present]),
-            float(row_weights(block).sum()),
+            float(loglik),
+            float(len(block) if whole else row_weights(block).sum()),
         )
 
     def _several(self, prepared: Prepared, block: Sequences) -> tuple[Smoothed, Array, Any]:
@@ -290,6 +294,9 @@ class HiddenMarkov(LatentModel):
         visits = posterior.sum(axis=1)
         if block.missing is not None:
             posterior[:, block.missing] = 0.0
+        if len(block.encoded) == 1:
+            x = block.encoded[0]
+            return found, visits, self.family.statistics(prepared.family, x, posterior, shared)
         parts = [
             self.family.statistics(
                 prepared.family, x, np.ascontiguousarray(posterior[:, begin:end]), shared

@@ -90,7 +90,8 @@ def chain(startprob: Array, transmat: Array) -> Chain:
     """Start distribution (K,) and transition matrix (K, K), rows summing to 1, for the kernels."""
     k = len(startprob)
     p = -(-k // 4) * 4
-    start, last, ahead = np.zeros(p), np.zeros(p), np.zeros((p, p))
+    padded = np.zeros((2 + p, p))
+    start, last, ahead = padded[0], padded[1], padded[2:]
     start[:k], last[:k], ahead[:k, :k] = startprob, 1.0, transmat
     return Chain(
         np.array(startprob, dtype=float),

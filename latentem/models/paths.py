@@ -79,7 +79,7 @@ def draw_paths(
     """
     n = len(offsets) - 1
     work = work_on(chain, log_density)
-    vectors, impossible = np.tile(chain.start, (n, 1)), np.full(n, -1)
+    vectors, impossible = np.repeat(chain.start[None], n, axis=0), np.full(n, -1)
     floor = FLOOR if chain.faint else 0.0
     loglik, status = store(chain, work, offsets, vectors, False, floor=floor)
     path = np.empty(log_density.shape[1], dtype=np.int64)

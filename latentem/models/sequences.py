@@ -78,8 +78,10 @@ def row_weights(block: Sequences) -> Array:
 def groups(lengths: Array, rows: int) -> list[tuple[int, int]]:
     """First and last of the sequences of each block: about equal in rows, at most `rows`."""
     ends = np.cumsum(lengths)
-    count = max(-(-int(ends[-1]) // rows), 1)
-    count += count % 2 if count > 1 else 0
+    if ends[-1] <= rows:
+        return [(0, len(lengths))]
+    count = -(-int(ends[-1]) // rows)
+    count += count % 2
     edges = np.searchsorted(ends, np.linspace(0, ends[-1], count + 1)[1:-1], side="left") + 1
     edges = np.unique(np.concatenate([[0], edges, [len(lengths)]]))
     return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))

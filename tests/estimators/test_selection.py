@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from latentem import GaussianMixture, MixtureModel, Selection, families, select
 from latentem.datasets import load_faithful, load_times_deaths
+from latentem.engine import starts
 from tests.estimators.samples import KINDS, assert_same_attributes, attributes, blobs
 from tests.estimators.test_bad_input import refused
 
@@ -37,6 +38,26 @@ def test_grid_is_fitted_in_order_and_the_best_is_refitted():
         assert row.error is None
     sound = [row.value for row in chosen.table if row.sound]
     assert chosen.table[chosen.best_index].value == min(sound)
+
+
+def test_candidates_that_differ_in_covariances_share_their_clusters(monkeypatch):
+    asked, clusters = [], starts._clusters
+
+    def counted(space, weights, n_components, how, number):
+        asked.append((space.tobytes(), n_components, number))
+        return clusters(space, weights, n_components, how, number)
+
+    monkeypatch.setattr(starts, "_clusters", counted)
+    grid = {"n_components": [1, 2, 3], "covariance_type": ["full", "diag", "spherical"]}
+    chosen = select(GaussianMixture(random_state=0, n_init=2), X, **grid)
+    assert len(asked) == len(set(asked)) == 2 * 2 * 2, "K, starts and scalings"
+    for row in chosen.table:
+        alone = GaussianMixture(random_state=0, n_init=2, **row.params).fit(X)
+        assert row.loglik == alone.loglik_
+    assert len(asked) > 8, "nothing is remembered afterwards"
+    asked.clear()
+    select(GaussianMixture(), X, n_components=[2], covariance_type=["full", "diag"])
+    assert len(asked) == 4, "seeds of their own"
 
 
 @pytest.mark.parametrize("criterion", ["bic", "aic", "icl"])
