@@ -32,7 +32,14 @@ from latentem.models.normal_prior import NormalPrior
 from latentem.models.normal_start import available_cases
 from latentem.models.patterns import PatternBlock, pattern_blocks
 
-__all__ = ["MultivariateNormal", "NormalParams", "NormalStatistics", "Units", "counted"]
+__all__ = [
+    "Location",
+    "MultivariateNormal",
+    "NormalParams",
+    "NormalStatistics",
+    "Units",
+    "counted",
+]
 
 Array = np.ndarray
 LOG_2PI = float(np.log(2 * np.pi))
@@ -153,7 +160,7 @@ class MultivariateNormal(LatentModel):
     def constraints(self) -> NormalParams:
         if self.units is None:
             return NormalParams(Real(), PositiveDefinite())
-        return NormalParams(_Location(self.units), _Spread(self.units))
+        return NormalParams(Location(self.units), _Spread(self.units))
 
     def prepare(self, params: NormalParams) -> Prepared:
         mean, covariance = self.inside(params)
@@ -172,6 +179,7 @@ class MultivariateNormal(LatentModel):
 
     def e_step(self, prepared: Prepared, block: PatternBlock) -> Expectation:
         mean, covariance, precision, whitener, logdet, exact = prepared
+        together = block.together
         block = block.spelled_out if exact else block
         d, n_rows = len(mean), len(block.rows)
         filled = np.empty((len(block.roots), d))
@@ -204,7 +212,7 @@ class MultivariateNormal(LatentModel):
             filled -= block.shares[:, None] * shift
             scatter = filled.T @ filled + groups
         scatter += spread
-        cells = block.together.diagonal()
+        cells = together.diagonal()
         constant = cells.sum() * LOG_2PI
         if self.units is not None:
             constant += 2 * cells @ np.log(self.units.scale)
@@ -212,7 +220,7 @@ class MultivariateNormal(LatentModel):
             np.array([weight]), (mean + shift)[None], 0.5 * (scatter + scatter.T)[None], "full"
         )
         return Expectation(
-            NormalStatistics(moments, block.together),
+            NormalStatistics(moments, together),
             float(-0.5 * (logdets + distance + constant)),
             weight,
         )
@@ -279,7 +287,7 @@ class MultivariateNormal(LatentModel):
         return Moments(moments.weight, mean[None], scatter[None], "full")
 
 
-class _Location(Real):
+class Location(Real):
     """Real numbers, in units."""
 
     def __init__(self, units: Units):

@@ -7,7 +7,9 @@ summed once for all iterations. The other patterns keep their rows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +17,7 @@ import numpy as np
 from latentem.families.cells import Patterns, patterns_of
 from latentem.kernels.patterns import factor_scatters, gather_rows, group_moments
 
-__all__ = ["PatternBlock", "Patterns", "pattern_blocks", "patterns_of"]
+__all__ = ["PatternBlock", "Patterns", "normal_cost", "pattern_blocks", "patterns_of"]
 
 Array = np.ndarray
 #: Multiplications worth a block of their own.
@@ -48,8 +50,6 @@ class PatternBlock:
     group_factors : (G, d, d) array
         Deviations whose products sum to the scatters.
     group_missing : (G, d) bool array
-    together : (d, d) array
-        Weight of the rows in which two columns are both seen.
     """
 
     rows: Array
@@ -63,7 +63,13 @@ class PatternBlock:
     group_scatters: Array
     group_factors: Array
     group_missing: Array
-    together: Array
+
+    @cached_property
+    def together(self) -> Array:
+        """Weight of the rows in which two columns are both seen, (d, d)."""
+        seen = ~np.concatenate([self.missing, self.group_missing])
+        weights = np.concatenate([self.weights, self.group_weights])
+        return (seen * weights[:, None]).T @ seen.astype(float)
 
     @property
     def weight(self) -> float:
@@ -107,6 +113,24 @@ class PatternBlock:
         )
 
 
+def normal_cost(counts: Array, n_missing: Array, d: int) -> Array:
+    """Multiplications that each pattern costs in an E-step of a normal distribution.
+
+    Parameters
+    ----------
+    counts : (P,) array
+        Rows of each pattern; those with more than d are kept as moments.
+    n_missing : (P,) array
+        Cells that a row of each pattern misses.
+    d : int
+        Number of columns.
+    """
+    grouped = counts > d
+    cost = 4.0 * d + np.minimum(n_missing, d - n_missing).astype(float) ** 3
+    of_rows = np.where(grouped, 0, counts) * d * (n_missing + d / 4)
+    return cost + np.where(grouped, d * d * (1.0 + n_missing), of_rows)
+
+
 def pattern_blocks(
     x: Array,
     missing: Array,
@@ -114,6 +138,7 @@ def pattern_blocks(
     centre: Array,
     scale: Array,
     size: int | None = None,
+    cost_of: Callable[[Array, Array, int], Array] = normal_cost,
 ) -> list[PatternBlock]:
     """The rows of a table as blocks of whole patterns, of about equal work.
 
@@ -127,15 +152,14 @@ def pattern_blocks(
         Blocks hold ``(x - centre) / scale``.
     size : int, optional
         Rows of a block, about; a pattern is never cut. By default as the work asks.
+    cost_of : callable
+        Work of each pattern, see `normal_cost`.
     """
     n, d = x.shape
     order, first, missing = patterns_of(missing)
     counts = np.diff(first)
     grouped = counts > d
-    n_missing = missing.sum(axis=1)
-    kept_rows = np.where(grouped, 0, counts)
-    cost = 4.0 * d + np.minimum(n_missing, d - n_missing).astype(float) ** 3
-    cost += np.where(grouped, d * d * (1.0 + n_missing), kept_rows * d * (n_missing + d / 4))
+    cost = cost_of(counts, missing.sum(axis=1), d)
     if size is None:
         wanted = min(int(cost.sum() / BLOCK_COST), MOST_BLOCKS)
     else:
@@ -180,8 +204,6 @@ def _block(
         x, weights, order[places], missing[others], kept, centre, scale, rows, row_weights
     )  # fmt: skip
     of_pattern = np.add.reduceat(row_weights, kept[:-1]) if len(others) else np.empty(0)
-    seen = ~np.concatenate([missing[others], missing[groups]])
-    seen_weights = np.concatenate([of_pattern, total])
     return PatternBlock(
         rows=rows,
         centred=np.zeros(len(rows), dtype=bool),
@@ -194,5 +216,4 @@ def _block(
         group_scatters=scatters,
         group_factors=factors,
         group_missing=missing[groups],
-        together=(seen * seen_weights[:, None]).T @ seen.astype(float),
     )
