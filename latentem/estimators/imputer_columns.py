@@ -20,6 +20,7 @@ __all__ = [
     "marker_of",
     "names_in",
     "numbers_of",
+    "variation_of",
 ]
 
 Array = np.ndarray
@@ -140,8 +141,8 @@ def _refuse_large_integers(X: Any) -> None:
             )
 
 
-def columns_of(x: Array, weights: Array | None, names: Any, keep_empty: bool) -> Columns:
-    """What each column is good for; warns of those without a variance.
+def variation_of(x: Array, weights: Array | None) -> Columns:
+    """What each column is good for, and its value if it has one only.
 
     Rows of weight 0 are absent.
     """
@@ -153,10 +154,21 @@ def columns_of(x: Array, weights: Array | None, names: Any, keep_empty: bool) ->
     if empty.all():
         raise ValueError("X has no observed cell: every cell is missing")
     values = np.where(empty, 0.0, np.where(alone, 0.5 * low + 0.5 * high, np.nan))
+    return Columns(~(empty | alone), empty, values)
+
+
+def columns_of(x: Array, weights: Array | None, names: Any, keep_empty: bool) -> Columns:
+    """What each column is good for; warns of those without a variance.
+
+    Rows of weight 0 are absent.
+    """
+    counted = x if weights is None or np.all(weights > 0) else x[weights > 0]
+    columns = variation_of(x, weights)
+    varying, empty, values = columns
     for j in np.flatnonzero(empty).tolist():
         fate = "its cells become 0" if keep_empty else "it is left out of the output"
         tell(f"column {label_of(j, names)} has no observed cell: {fate}", NotIdentifiedWarning)
-    for j in np.flatnonzero(alone).tolist():
+    for j in np.flatnonzero(~(varying | empty)).tolist():
         count = int((~np.isnan(counted[:, j])).sum())
         what = "one observed cell" if count == 1 else "one value only"
         tell(
@@ -164,7 +176,7 @@ def columns_of(x: Array, weights: Array | None, names: Any, keep_empty: bool) ->
             "it takes no part in the model",
             NotIdentifiedWarning,
         )
-    return Columns(~(empty | alone), empty, values)
+    return columns
 
 
 def label_of(j: int, names: Any) -> str:

@@ -157,8 +157,10 @@ def _condition(rows, roots, centred, of_rows, seen, mean, outer, scaled, z, logd
 
 @compiled
 def _tile_end(first, begin, size):
-    """The pattern after the last of a tile that begins at `begin`: `size` rows, if it has more
-    patterns than one."""
+    """The pattern after the last of a tile that begins at `begin`.
+
+    It has at most `size` rows, or one pattern.
+    """
     end = begin + 1
     while end < first.size - 1 and first[end + 1] - first[begin] <= size:
         end += 1
@@ -168,7 +170,7 @@ def _tile_end(first, begin, size):
 @compiled
 def expect_factors(
     rows, roots, centred, first, weights, seen, mean, loadings, outer, scaled, inverse,
-    gram, cross, squares,
+    overall, gram, cross, squares,
 ):  # fmt: skip
     """Expected statistics of the regression of each column on the factors and a constant.
 
@@ -194,6 +196,8 @@ def expect_factors(
         As in `_condition`.
     inverse : (d,) array
         1 / noise variance.
+    overall : ((q + 1) (q + 2) / 2,) array; overwritten
+        E[g g'], packed, over all rows.
     gram : ((q + 1) (q + 2) / 2, d) array; overwritten
         E[g g'], packed.
     cross : (q + 1, d) array; overwritten
@@ -209,6 +213,7 @@ def expect_factors(
     """
     n_factors, d = loadings.shape
     n_patterns, n_inside = seen.shape[0], outer.shape[0]
+    overall[:] = 0.0
     gram[:] = 0.0
     cross[:] = 0.0
     squares[:] = 0.0
@@ -248,11 +253,15 @@ def expect_factors(
                 for r in range(count):
                     target[of_rows[r]] += left[r] * right[r]
         gram += np.dot(products, mask)
+        for k in range(gram.shape[0]):
+            for p in range(end - begin):
+                overall[k] += products[k, p]
         for p in range(end - begin):
             total += weights[begin + p] * logdet[p]
         for k in range(n_inside):
             for p in range(end - begin):
                 inside[k, p] *= weights[begin + p]
+                overall[k] += inside[k, p]
         spread += np.dot(inside, mask)
         begin = end
     for j in range(d):

@@ -18,25 +18,41 @@ and :math:`\sigma^2` is the mean of the last over all cells that are seen (Rubin
 1982, doi:10.1007/BF02293851; Tipping and Bishop 1999, doi:10.1111/1467-9868.00196). Missing
 cells are never completed, so they slow EM down only by what they hide of the factors.
 
-The likelihood does not know one rotation of the factors from another.
+The factors are given a mean and a covariance to be fitted, :math:`f \sim N(\alpha, \Phi)`,
+which the M-step takes from :math:`E[f]` and :math:`E[f f']` over all rows. They add nothing
+to the model: :math:`(L \Phi^{1/2}, \mu + L \alpha)` with factors :math:`N(0, I)` is the same
+distribution, and `FactorAnalyzer.identified` goes over to it. But EM would otherwise find
+the size of loadings at a rate of 1 less the share of the noise; this is parameter-expanded
+EM (Liu, Rubin and Wu 1998, doi:10.1093/biomet/85.4.755). What is left is a rotation of the
+factors, of which the likelihood knows nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy.linalg import qr
 
-from latentem.engine.constraints import Positive, Real
+from latentem.engine.constraints import Fixed, Positive, PositiveDefinite, Real
 from latentem.engine.model import Diagnosis, Expectation, LatentModel
 from latentem.families.covariance import RESOLUTION
 from latentem.kernels.factors import expect_factors, solve_columns
 from latentem.models.factor_blocks import FactorBlock, factor_blocks
 from latentem.models.factor_start import principal_start, random_start
-from latentem.models.factor_statistics import FactorStatistics, unpack
-from latentem.models.normal import LOG_2PI, NAMED, Location, MultivariateNormal, Units, counted
+from latentem.models.factor_statistics import FactorStatistics, lower_triangle, unpack
+from latentem.models.normal import (
+    LOG_2PI,
+    NAMED,
+    Location,
+    MultivariateNormal,
+    NormalParams,
+    Units,
+    counted,
+)
+from latentem.models.rotation import canonical
 
 __all__ = ["FactorAnalyzer", "FactorParams", "Noise", "Prepared"]
 
@@ -45,18 +61,23 @@ Noise = Literal["diagonal", "isotropic"]
 
 
 class FactorParams(NamedTuple):
-    """Mean (d,), loadings (d, q), and noise variances (d,) or one of them, in units of the data."""
+    """Mean (d,), loadings (d, q), noise variances (d,) or one of them, in units of the data.
+
+    `factors` are the mean (q,) and covariance (q, q) of the factors, see
+    `FactorAnalyzer.identified`.
+    """
 
     mean: Any
     loadings: Any
     noise: Any
+    factors: NormalParams
 
 
 class Prepared(NamedTuple):
     """What an E-step reads, in the units of the model.
 
-    The factors are turned so that ``L' inv(P) L`` is diagonal: sums of numbers of very
-    different sizes, where some noise is small, then keep the small ones.
+    The factors are standardised, and turned so that ``L' inv(P) L`` is diagonal: sums of
+    numbers of very different sizes, where some noise is small, then keep the small ones.
     """
 
     mean: Array  # (d,)
@@ -65,7 +86,7 @@ class Prepared(NamedTuple):
     scaled: Array  # (q, d): loadings over the noise
     inverse: Array  # (d,)
     constant: Array  # (d,): what a cell adds to minus twice its log density
-    rotation: Array  # (q, q)
+    frame: Array  # (q + 1, q + 1), see FactorStatistics
 
 
 class FactorAnalyzer(LatentModel):
@@ -89,7 +110,8 @@ class FactorAnalyzer(LatentModel):
     labels : sequence, optional
         What to call the columns in sentences; their numbers by default.
     mask : (d, q) bool array, optional
-        Loadings that may differ from 0; the start must have 0 for the others.
+        Loadings that may differ from 0; the start must have 0 for the others. The factors
+        then stay as they are in the start.
 
     Examples
     --------
@@ -171,12 +193,14 @@ class FactorAnalyzer(LatentModel):
         return self._outside(*random_start(blocks, self.n_factors, self.isotropic, rng))
 
     def constraints(self) -> FactorParams:
-        noise = Positive()
-        if self.units is None and self.mask is None:
-            return FactorParams(Real(), Real(), noise)
-        if self.units is None:
-            return FactorParams(Real(), _Loadings(None, self.mask), noise)
-        return FactorParams(Location(self.units), _Loadings(self.units.scale, self.mask), noise)
+        free = self.mask is None
+        loadings = Real() if free and self.units is None else _Loadings(self.units, self.mask)
+        return FactorParams(
+            Real() if self.units is None else Location(self.units),
+            loadings,
+            Positive(),
+            NormalParams(Real(), PositiveDefinite()) if free else NormalParams(Fixed(), Fixed()),
+        )
 
     def n_parameters(self, d: int) -> int:
         """Number of free parameters for d columns, without the rotation of the factors."""
@@ -186,60 +210,78 @@ class FactorAnalyzer(LatentModel):
         q = self.n_factors
         return d + d * q - q * (q - 1) // 2 + noise
 
+    def identified(self, params: FactorParams) -> FactorParams:
+        """The same distribution with factors of mean 0 and unit covariance."""
+        loadings, q = np.asarray(params.loadings), self.n_factors
+        mean = params.mean + loadings @ params.factors.mean
+        loadings = loadings @ np.linalg.cholesky(params.factors.covariance)
+        return FactorParams(mean, loadings, params.noise, NormalParams(np.zeros(q), np.eye(q)))
+
     def prepare(self, params: FactorParams) -> Prepared:
         mean, loadings, noise = self._inside(params)
         if not np.all(noise > 0):
             raise np.linalg.LinAlgError("a noise variance is not positive")
-        rotation = np.eye(self.n_factors)
-        if self.mask is None:
-            rotation = np.linalg.svd(loadings / np.sqrt(noise)[:, None], full_matrices=False)[2].T
-        turned = np.ascontiguousarray((loadings @ rotation).T)
-        rows, columns = np.tril_indices(self.n_factors)
-        scaled = turned / noise
+        frame = np.eye(self.n_factors + 1)
+        frame[:-1, -1] = params.factors.mean
+        frame[:-1, :-1] = np.linalg.cholesky(params.factors.covariance)
+        standard = loadings @ frame[:-1, :-1]
+        turn = canonical(standard, noise)
+        frame[:-1, :-1] = frame[:-1, :-1] @ turn
+        mean = mean + loadings @ params.factors.mean
+        loadings = np.ascontiguousarray((standard @ turn).T)
+        rows, columns = lower_triangle(self.n_factors)
+        scaled = loadings / noise
         constant = LOG_2PI + np.log(noise) + 2 * np.log(self._units(len(mean)).scale)
-        outer = turned[rows] * scaled[columns]
-        return Prepared(mean, turned, outer, scaled, 1 / noise, constant, rotation)
+        outer = loadings[rows] * scaled[columns]
+        return Prepared(mean, loadings, outer, scaled, 1 / noise, constant, frame)
 
     def e_step(self, prepared: Prepared, block: FactorBlock) -> Expectation:
-        mean, loadings, outer, scaled, inverse, constant, rotation = prepared
+        mean, loadings, outer, scaled, inverse, constant, frame = prepared
         q, d = loadings.shape
-        gram, cross = np.empty(((q + 1) * (q + 2) // 2, d)), np.empty((q + 1, d))
-        squares = np.empty(d)
+        packed = (q + 1) * (q + 2) // 2
+        overall, gram = np.empty(packed), np.empty((packed, d))
+        cross, squares = np.empty((q + 1, d)), np.empty(d)
         logdet, distance = expect_factors(
             block.rows, block.roots, block.centred, block.first, block.weights, block.seen, mean,
-            loadings, outer, scaled, inverse, gram, cross, squares,
+            loadings, outer, scaled, inverse, overall, gram, cross, squares,
         )  # fmt: skip
-        gram[-1] = block.cells
-        statistics = FactorStatistics(gram, cross, squares, np.vstack([loadings, mean]), rotation)
+        gram[-1], overall[-1] = block.cells, block.weights.sum()
+        statistics = FactorStatistics(
+            overall, gram, cross, squares, np.vstack([loadings, mean]), frame
+        )
         loglik = -0.5 * (block.cells @ constant + logdet + distance)
-        return Expectation(statistics, float(loglik), float(block.weights.sum()))
+        return Expectation(statistics, float(loglik), float(overall[-1]))
 
     def m_step(self, statistics: FactorStatistics, params: FactorParams) -> FactorParams:
-        found = statistics
-        if self.mask is not None:
-            found = self._masked(statistics)
+        found = statistics if self.mask is None else self._masked(statistics)
         change = np.empty_like(found.cross)
         solve_columns(found.gram, found.cross, change)
         squares = np.maximum(found.squares - np.sum(found.cross * change, axis=0), 0.0)
         cells, floor = statistics.cells, self._floor(statistics)
         if self.isotropic:
-            noise = np.maximum(np.full_like(squares, squares.sum() / cells.sum()), floor)
+            squares = np.full_like(squares, squares.sum() / cells.sum())
         else:
-            noise = np.maximum(squares / cells, floor)
-        regression = found.centre + change
-        return self._outside(regression[-1], (statistics.rotation @ regression[:-1]).T, noise)
+            squares = squares / cells
+        regression = np.linalg.solve(found.frame.T, found.centre + change)
+        factors = params.factors
+        if self.mask is None:
+            overall = unpack(statistics.overall, self.n_factors + 1)
+            overall = statistics.frame @ (overall / overall[-1, -1]) @ statistics.frame.T
+            mean = overall[-1, :-1]
+            covariance = overall[:-1, :-1] - np.outer(mean, mean)
+            factors = NormalParams(mean, 0.5 * (covariance + covariance.T))
+        return self._outside(regression[-1], regression[:-1].T, np.maximum(squares, floor), factors)
 
     def _masked(self, statistics: FactorStatistics) -> FactorStatistics:
         """The statistics of regressions in which masked loadings are 0 and cannot move."""
         assert self.mask is not None
         allowed = np.vstack([self.mask.T, np.ones(len(self.mask), dtype=bool)])
-        here = statistics.turned(np.eye(self.n_factors))
+        here = statistics.framed(np.eye(len(allowed)))
         here = here.about(np.where(allowed, here.centre, 0.0))
-        rows, columns = np.tril_indices(len(allowed))
+        rows, columns = lower_triangle(len(allowed))
         kept = allowed[rows] & allowed[columns]
         gram = np.where(kept, here.gram, (rows == columns)[:, None])
-        cross = np.where(allowed, here.cross, 0.0)
-        return FactorStatistics(gram, cross, here.squares, here.centre, here.rotation)
+        return replace(here, gram=gram, cross=np.where(allowed, here.cross, 0.0))
 
     def _floor(self, statistics: FactorStatistics) -> Array:
         """Least noise variances, (d,), in the units of the model."""
@@ -254,21 +296,32 @@ class FactorAnalyzer(LatentModel):
         )
 
     def expected_loglik(self, params: FactorParams, statistics: FactorStatistics) -> float:
-        """Q without the density of the factors, which has no parameters."""
         mean, loadings, noise = self._inside(params)
-        centre = np.vstack([statistics.rotation.T @ loadings.T, mean])
-        squares = statistics.about(centre).squares
+        squares = statistics.about(statistics.frame.T @ np.vstack([loadings.T, mean])).squares
         constant = LOG_2PI + np.log(noise) + 2 * np.log(self._units(len(mean)).scale)
-        return float(-0.5 * (statistics.cells @ constant + np.sum(squares / noise)))
+        of_columns = statistics.cells @ constant + np.sum(squares / noise)
+        centre, covariance = params.factors
+        overall = unpack(statistics.overall, self.n_factors + 1)
+        overall = statistics.frame @ overall @ statistics.frame.T
+        weight, total = overall[-1, -1], overall[-1, :-1]
+        scatter = overall[:-1, :-1] - np.outer(total, centre) - np.outer(centre, total)
+        scatter += weight * np.outer(centre, centre)
+        logdet = 2 * np.log(np.linalg.cholesky(covariance).diagonal()).sum()
+        of_factors = weight * (self.n_factors * LOG_2PI + logdet)
+        of_factors += np.trace(np.linalg.solve(covariance, scatter))
+        return float(-0.5 * (of_columns + of_factors))
 
     def sample(self, params: FactorParams, n: int, rng: np.random.Generator) -> Array:
         """Complete rows (n, d)."""
-        d, q = np.shape(params.loadings)
-        factors, noise = rng.standard_normal((n, q)), rng.standard_normal((n, d))
-        return params.mean + factors @ np.transpose(params.loadings) + noise * np.sqrt(params.noise)
+        mean, loadings, noise, _ = self.identified(params)
+        factors, rest = (
+            rng.standard_normal((n, self.n_factors)),
+            rng.standard_normal((n, len(mean))),
+        )
+        return mean + factors @ loadings.T + rest * np.sqrt(noise)
 
     def diagnose(self, params: FactorParams, statistics: FactorStatistics) -> Diagnosis:
-        _, loadings, noise = self._inside(params)
+        _, loadings, noise = self._inside(self.identified(params))
         labels = range(len(noise)) if self.labels is None else self.labels
         mean, scatter = statistics.scatter()
         variance = scatter / statistics.cells
@@ -311,9 +364,10 @@ class FactorAnalyzer(LatentModel):
         on the first two, and so on: then no rotation is free, and the information is not
         singular. Each loads positively on its own factor.
         """
-        loadings = self._inside(params)[1]
         if self.mask is not None:
             return self, params
+        params = self.identified(params)
+        loadings = self._inside(params)[1]
         turned, triangle, pivots = qr(loadings.T, mode="economic", pivoting=True)
         signs = np.where(triangle.diagonal() < 0, -1.0, 1.0)
         mask = np.ones(loadings.shape, dtype=bool)
@@ -332,20 +386,25 @@ class FactorAnalyzer(LatentModel):
         noise = np.broadcast_to(np.asarray(params.noise, dtype=float), mean.shape) / scale**2
         return (mean - centre) / scale, loadings / scale[:, None], noise
 
-    def _outside(self, mean: Array, loadings: Array, noise: Array) -> FactorParams:
-        """Parameters in the units of the data."""
+    def _outside(
+        self, mean: Array, loadings: Array, noise: Array, factors: NormalParams | None = None
+    ) -> FactorParams:
+        """Parameters in the units of the data; standard factors by default."""
         centre, scale = self._units(len(mean))
-        noise = noise * scale**2
+        noise, q = noise * scale**2, self.n_factors
         return FactorParams(
-            centre + scale * mean, scale[:, None] * loadings, noise[0] if self.isotropic else noise
+            centre + scale * mean,
+            scale[:, None] * loadings,
+            noise[0] if self.isotropic else noise,
+            NormalParams(np.zeros(q), np.eye(q)) if factors is None else factors,
         )
 
 
 class _Loadings(Real):
     """Loadings in units of the columns, of which some are held at 0."""
 
-    def __init__(self, scale: Array | None, mask: Array | None):
-        self.scale = 1.0 if scale is None else scale[:, None]
+    def __init__(self, units: Units | None, mask: Array | None):
+        self.scale = 1.0 if units is None else units.scale[:, None]
         self.mask = mask
 
     def size(self, like: Array) -> int:

@@ -19,30 +19,29 @@ import numpy as np
 
 from latentem.engine.trees import Statistic
 
-__all__ = ["FactorStatistics", "pack", "unpack"]
+__all__ = ["FactorStatistics", "lower_triangle", "unpack"]
 
 Array = np.ndarray
 
 
 @cache
-def _places(size: int) -> tuple[Array, Array]:
-    """Rows and columns of the lower triangle, row by row."""
+def lower_triangle(size: int) -> tuple[Array, Array]:
+    """Rows and columns of the lower triangle, row by row: the order of packed matrices."""
     return np.tril_indices(size)
 
 
 def unpack(packed: Array, size: int) -> Array:
-    """Symmetric matrices (d, size, size) from their packed lower triangles (.., d)."""
-    rows, columns = _places(size)
-    out = np.empty((packed.shape[1], size, size))
-    out[:, rows, columns] = packed.T
-    out[:, columns, rows] = packed.T
+    """Symmetric matrices (..., size, size) from packed lower triangles (p, ...)."""
+    rows, columns = lower_triangle(size)
+    out = np.empty((*packed.shape[1:], size, size))
+    out[..., rows, columns] = packed.T
+    out[..., columns, rows] = packed.T
     return out
 
 
-def pack(matrices: Array) -> Array:
-    """The lower triangles (.., d) of symmetric matrices (d, size, size)."""
-    rows, columns = _places(matrices.shape[-1])
-    return np.ascontiguousarray(matrices[:, rows, columns].T)
+def _pack(matrices: Array) -> Array:
+    rows, columns = lower_triangle(matrices.shape[-1])
+    return np.ascontiguousarray(matrices[..., rows, columns].T)
 
 
 @dataclass(frozen=True)
@@ -51,23 +50,27 @@ class FactorStatistics(Statistic):
 
     Parameters
     ----------
+    overall : ((q + 1) (q + 2) / 2,) array
+        E[g g'] over all rows, as a packed lower triangle.
     gram : ((q + 1) (q + 2) / 2, d) array
-        A, packed by `pack`.
+        A.
     cross : (q + 1, d) array
         c, about `centre`.
     squares : (d,) array
         s, about `centre`.
     centre : (q + 1, d) array
         Loadings, then the mean, of the E-step.
-    rotation : (q, q) array
-        The factors here are ``rotation.T @ f``, of the factors f of the parameters.
+    frame : (q + 1, q + 1) array
+        The factors here are others than those of the parameters: theirs, with the 1, are
+        ``frame @ g``.
     """
 
+    overall: Array
     gram: Array
     cross: Array
     squares: Array
     centre: Array
-    rotation: Array
+    frame: Array
 
     @property
     def cells(self) -> Array:
@@ -75,12 +78,12 @@ class FactorStatistics(Statistic):
         return self.gram[-1]
 
     def merge(self, other: FactorStatistics) -> FactorStatistics:
-        same = np.array_equal(other.rotation, self.rotation)
-        other = other if same else other.turned(self.rotation)
+        other = other if np.array_equal(other.frame, self.frame) else other.framed(self.frame)
         if not np.array_equal(other.centre, self.centre):
             other = other.about(self.centre)
         return replace(
             self,
+            overall=self.overall + other.overall,
             gram=self.gram + other.gram,
             cross=self.cross + other.cross,
             squares=self.squares + other.squares,
@@ -89,6 +92,7 @@ class FactorStatistics(Statistic):
     def scaled(self, factor: float) -> FactorStatistics:
         return replace(
             self,
+            overall=self.overall * factor,
             gram=self.gram * factor,
             cross=self.cross * factor,
             squares=self.squares * factor,
@@ -105,17 +109,18 @@ class FactorStatistics(Statistic):
             centre=centre,
         )
 
-    def turned(self, rotation: Array) -> FactorStatistics:
-        """The same sums with the factors in another rotation."""
-        size = len(self.cross)
-        turn = np.eye(size)
-        turn[:-1, :-1] = rotation.T @ self.rotation
+    def framed(self, frame: Array) -> FactorStatistics:
+        """The same sums of other factors."""
+        size = len(frame)
+        turn = np.linalg.solve(frame, self.frame)
+        turn[-1] = np.arange(size) == size - 1  # exactly
         return FactorStatistics(
-            pack(turn @ unpack(self.gram, size) @ turn.T),
+            _pack(turn @ unpack(self.overall, size) @ turn.T),
+            _pack(turn @ unpack(self.gram, size) @ turn.T),
             turn @ self.cross,
             self.squares,
-            turn @ self.centre,
-            rotation,
+            np.linalg.solve(turn.T, self.centre),
+            frame,
         )
 
     def scatter(self) -> tuple[Array, Array]:
@@ -128,7 +133,7 @@ class FactorStatistics(Statistic):
 
     def _gram_times(self, vectors: Array) -> Array:
         size = len(vectors)
-        rows, columns = _places(size)
+        rows, columns = lower_triangle(size)
         out = np.zeros_like(vectors)
         for k, (a, b) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
             out[a] += self.gram[k] * vectors[b]
