@@ -17,6 +17,7 @@ _PUBLIC = {
     "GMMHMM": "estimators.gaussian_hmm",
     "PoissonHMM": "estimators.count_hmm",
     "CategoricalHMM": "estimators.count_hmm",
+    "FactorAnalyzer": "estimators.factor_analyzer",
     "GaussianImputer": "estimators.imputer",
     "impute_multiple": "estimators.multiple_imputation",
     "Imputations": "estimators.multiple_imputation",

@@ -7,7 +7,8 @@ given as arrays ("settings.means_init"). The header has
 =================  ================================================================
 format, version    "latentem estimator", 1
 latentem           version of the package that wrote the file
-class              "GaussianMixture", "MixtureModel", "GaussianImputer", or one of `CHAINS`
+class              "GaussianMixture", "MixtureModel", "GaussianImputer", "FactorAnalyzer", or
+                   one of `CHAINS`
 settings           constructor arguments that JSON can hold
 not_saved          names of those that it cannot (functions, generators); they come
                    back as their defaults
@@ -34,6 +35,8 @@ from latentem.engine.family import Family
 from latentem.engine.trees import allfinite, leaves
 from latentem.estimators.base_hmm import BaseHMM
 from latentem.estimators.chain_storage import CHAINS, chain_in, chain_out, chain_params
+from latentem.estimators.factor_analyzer import FactorAnalyzer
+from latentem.estimators.factor_storage import factors_in
 from latentem.estimators.family_storage import check_family, family_in, family_out, pattern
 from latentem.estimators.gaussian_mixture import GaussianMixture
 from latentem.estimators.imputer import GaussianImputer
@@ -62,7 +65,10 @@ Array = np.ndarray
 FORMAT, VERSION = "latentem estimator", 1
 
 
-def save(estimator: BaseMixture | BaseHMM | GaussianImputer, path: str | os.PathLike[str]) -> None:
+def save(
+    estimator: BaseMixture | BaseHMM | GaussianImputer | FactorAnalyzer,
+    path: str | os.PathLike[str],
+) -> None:
     """Write a fitted estimator to a file that `latentem.load` reads.
 
     The file holds the parameters, bit for bit, the constructor's arguments, the names
@@ -71,7 +77,7 @@ def save(estimator: BaseMixture | BaseHMM | GaussianImputer, path: str | os.Path
 
     Parameters
     ----------
-    estimator : mixture, hidden Markov model or GaussianImputer
+    estimator : mixture, hidden Markov model, GaussianImputer or FactorAnalyzer
         Fitted, or made from parameters.
     path : str or path
         Used as it is; ``.npz`` is the usual suffix.
@@ -101,10 +107,12 @@ def save(estimator: BaseMixture | BaseHMM | GaussianImputer, path: str | os.Path
     [0, 1]
     """
     kind: Any = type(estimator)
-    if kind not in (GaussianMixture, MixtureModel, GaussianImputer, *CHAINS.values()):
+    known = (GaussianMixture, MixtureModel, GaussianImputer, FactorAnalyzer, *CHAINS.values())
+    if kind not in known:
+        *names, last = (one.__name__ for one in known)
         raise TypeError(
-            f"save knows GaussianMixture, MixtureModel, GaussianImputer and {', '.join(CHAINS)}, "
-            f"and this is a {kind.__name__}: save its parameters as one of those"
+            f"save knows {', '.join(names)} and {last}, and this is a {kind.__name__}: save its "
+            "parameters as one of those"
         )
     params: Any
     own: dict[str, Any] = {"family": None}
@@ -114,6 +122,8 @@ def save(estimator: BaseMixture | BaseHMM | GaussianImputer, path: str | os.Path
         own, given = chain_out(estimator)
     elif isinstance(estimator, GaussianImputer):
         params, given = imputer_params(estimator), imputer_arrays(estimator)
+    elif isinstance(estimator, FactorAnalyzer):
+        params = estimator._ready()[1]
     else:
         params = estimator._ready()[1]
         check_start_weights(params.weights, len(params.weights), "weights_")
@@ -163,7 +173,7 @@ def load(path: str | os.PathLike[str], family: Family | None = None) -> Any:
 
     Returns
     -------
-    GaussianMixture, MixtureModel, GaussianImputer, or a hidden Markov model
+    GaussianMixture, MixtureModel, GaussianImputer, FactorAnalyzer, or a hidden Markov model
 
     Raises
     ------
@@ -193,6 +203,8 @@ def load(path: str | os.PathLike[str], family: Family | None = None) -> Any:
             estimator = chain_in(header, arrays, family)
         elif name == "GaussianImputer":
             estimator = imputer_in(header, arrays, family)
+        elif name == "FactorAnalyzer":
+            estimator = factors_in(header, arrays, family)
         elif name not in ("GaussianMixture", "MixtureModel"):
             raise ValueError(f"it holds a {name!r}, which this latentem does not know")
         elif name == "GaussianMixture":

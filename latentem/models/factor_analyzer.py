@@ -41,11 +41,11 @@ from latentem.engine.model import Diagnosis, Expectation, LatentModel
 from latentem.families.covariance import RESOLUTION
 from latentem.kernels.factors import expect_factors, solve_columns
 from latentem.models.factor_blocks import FactorBlock, factor_blocks
+from latentem.models.factor_diagnosis import NoiseFound, diagnosed
 from latentem.models.factor_start import principal_start, random_start
 from latentem.models.factor_statistics import FactorStatistics, lower_triangle, unpack
 from latentem.models.normal import (
     LOG_2PI,
-    NAMED,
     Location,
     MultivariateNormal,
     NormalParams,
@@ -121,7 +121,7 @@ class FactorAnalyzer(LatentModel):
     >>> X = load_airquality().data[:, :4]
     >>> result = EM(tol=1e-9).run(models.FactorAnalyzer(1).learn(X), X)
     >>> round(result.loglik, 3), bool(np.isnan(X).any())
-    (-1888.606, True)
+    (-2329.795, True)
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class FactorAnalyzer(LatentModel):
         return FactorParams(
             Real() if self.units is None else Location(self.units),
             loadings,
-            Positive(),
+            Positive() if self.units is None else _Noise(self.units, self),
             NormalParams(Real(), PositiveDefinite()) if free else NormalParams(Fixed(), Fixed()),
         )
 
@@ -285,15 +285,16 @@ class FactorAnalyzer(LatentModel):
 
     def _floor(self, statistics: FactorStatistics) -> Array:
         """Least noise variances, (d,), in the units of the model."""
-        mean, scatter = statistics.scatter()
         cells = statistics.cells
+        if self.units is not None:
+            return np.full(len(cells), self.noise_floor)
+        mean, scatter = statistics.scatter()
         variance = scatter / cells
         if self.isotropic:
             variance = np.full_like(variance, scatter.sum() / cells.sum())
         rounding = RESOLUTION**2 * (mean**2 + variance)
-        return np.maximum(
-            np.maximum(self.noise_floor * variance, rounding), np.finfo(float).tiny ** 0.5
-        )
+        floor = np.maximum(self.noise_floor * variance, rounding)
+        return np.maximum(floor, np.sqrt(np.finfo(float).tiny))
 
     def expected_loglik(self, params: FactorParams, statistics: FactorStatistics) -> float:
         mean, loadings, noise = self._inside(params)
@@ -322,40 +323,12 @@ class FactorAnalyzer(LatentModel):
 
     def diagnose(self, params: FactorParams, statistics: FactorStatistics) -> Diagnosis:
         _, loadings, noise = self._inside(self.identified(params))
-        labels = range(len(noise)) if self.labels is None else self.labels
         mean, scatter = statistics.scatter()
-        variance = scatter / statistics.cells
-        constant = variance <= RESOLUTION**2 * (mean**2 + variance)
-        notes = tuple(
-            f"column {labels[j]} is constant: its noise is set to the floor of rounding"
-            for j in np.flatnonzero(constant).tolist()
+        found = NoiseFound(
+            loadings, noise, self._floor(statistics), mean, scatter / statistics.cells
         )
-        low = (noise <= 1.001 * self._floor(statistics)) & ~constant
-        if not low.any():
-            return Diagnosis((), notes)
-        if self.isotropic:
-            text = (
-                f"the noise is at its floor, {self.noise_floor:g} of the variance: the rows lie "
-                f"in a plane of {self.n_factors} dimensions, and the likelihood has no maximum. "
-                "Use fewer factors"
-            )
-            return Diagnosis((text,), notes)
-        places = np.flatnonzero(low)
-        names = _names([labels[j] for j in places])
-        share = f"at {'their floors' if len(places) > 1 else 'its floor'}, {self.noise_floor:g} of "
-        size = np.sqrt(variance[places])[:, None]
-        values = np.linalg.svd(loadings[places] / size, compute_uv=False)
-        if len(places) > self.n_factors or values[-1] < 10 * np.sqrt(self.noise_floor):
-            text = (
-                f"the noise of {names} is {share}the variance: given the factors these columns are "
-                "collinear, and the likelihood has no maximum. Leave one out, or use fewer factors"
-            )
-            return Diagnosis((text,), notes)
-        text = (
-            f"the noise of {names} is {share}the variance (a Heywood case): a factor follows that "
-            "alone. Use fewer factors, or look at whether the data settle so many"
-        )
-        return Diagnosis((), notes, (text,))
+        labels = range(len(noise)) if self.labels is None else self.labels
+        return diagnosed(found, labels, self.noise_floor, self.isotropic)
 
     def triangular(self, params: FactorParams) -> tuple[FactorAnalyzer, FactorParams]:
         """The model with the rotation held, and the parameters in that rotation.
@@ -371,7 +344,7 @@ class FactorAnalyzer(LatentModel):
         turned, triangle, pivots = qr(loadings.T, mode="economic", pivoting=True)
         signs = np.where(triangle.diagonal() < 0, -1.0, 1.0)
         mask = np.ones(loadings.shape, dtype=bool)
-        for k, j in enumerate(pivots[: self.n_factors]):
+        for k, j in enumerate(pivots[: self.n_factors].tolist()):
             mask[j, k + 1 :] = False
         rotated = np.where(mask, np.asarray(params.loadings) @ (turned * signs), 0.0)
         return self._with(self.units, mask), params._replace(loadings=rotated)
@@ -400,6 +373,17 @@ class FactorAnalyzer(LatentModel):
         )
 
 
+class _Noise(Positive):
+    """Noise variances, none below its floor: an M-step would raise it, and the objective fall."""
+
+    def __init__(self, units: Units, model: FactorAnalyzer):
+        floor = model.noise_floor * units.scale**2
+        self.floor = floor[0] if model.isotropic else floor
+
+    def unpack(self, flat: Array, like: Array) -> Array:
+        return np.maximum(super().unpack(flat, like), self.floor)
+
+
 class _Loadings(Real):
     """Loadings in units of the columns, of which some are held at 0."""
 
@@ -420,13 +404,3 @@ class _Loadings(Real):
         out = np.zeros(np.shape(like))
         out[self.mask] = flat
         return np.where(self.mask, out * self.scale, like)
-
-
-def _names(labels: Sequence[Any]) -> str:
-    """Columns in words, a few of them."""
-    if len(labels) == 1:
-        return f"column {labels[0]}"
-    shown = [str(label) for label in labels[:NAMED]]
-    if len(labels) > NAMED:
-        return f"columns {', '.join(shown)} and {len(labels) - NAMED} more"
-    return f"columns {', '.join(shown[:-1])} and {shown[-1]}"

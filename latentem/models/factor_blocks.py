@@ -49,9 +49,9 @@ class FactorBlock:
     cells: Array
 
     @property
-    def complete(self) -> bool:
-        """Whether no cell is missing."""
-        return bool(self.seen.all())
+    def paired(self) -> bool:
+        """Whether it is known in how many rows two columns are both seen."""
+        return self.given.together.size > 0
 
     @property
     def shares(self) -> Array:
@@ -91,9 +91,10 @@ def factor_blocks(
         each = d * (4.0 * n_factors + 1.5 * (n_factors + 1) ** 2)
         return np.minimum(counts, d + 1) * min(each, BLOCK_COST / FEW_ROWS)
 
-    return [
-        _block(block) for block in pattern_blocks(x, missing, weights, centre, scale, size, cost)
-    ]
+    # pairs of columns are for the start, where rows suffice to tell them
+    pairs = x.shape[1] <= len(x) and bool(missing.any())
+    blocks = pattern_blocks(x, missing, weights, centre, scale, size, cost, pairs)
+    return [_block(block) for block in blocks]
 
 
 def _block(given: PatternBlock) -> FactorBlock:

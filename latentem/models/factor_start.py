@@ -36,9 +36,9 @@ def principal_start(
     Exact for isotropic noise where all cells are seen.
     """
     mean, variances = _columns(blocks)
-    complete = all(block.complete for block in blocks)
+    complete = all(block.seen.all() for block in blocks)
     d = len(mean)
-    if complete or d > sum(len(block.rows) for block in blocks):
+    if not blocks[0].paired:
         values, vectors = _axes_of_rows(blocks, mean, n_factors)
     else:
         covariance = available_cases([block.given for block in blocks])[1]

@@ -179,7 +179,6 @@ class MultivariateNormal(LatentModel):
 
     def e_step(self, prepared: Prepared, block: PatternBlock) -> Expectation:
         mean, covariance, precision, whitener, logdet, exact = prepared
-        together = block.together
         block = block.spelled_out if exact else block
         d, n_rows = len(mean), len(block.rows)
         filled = np.empty((len(block.roots), d))
@@ -212,7 +211,7 @@ class MultivariateNormal(LatentModel):
             filled -= block.shares[:, None] * shift
             scatter = filled.T @ filled + groups
         scatter += spread
-        cells = together.diagonal()
+        cells = block.together.diagonal()
         constant = cells.sum() * LOG_2PI
         if self.units is not None:
             constant += 2 * cells @ np.log(self.units.scale)
@@ -220,7 +219,7 @@ class MultivariateNormal(LatentModel):
             np.array([weight]), (mean + shift)[None], 0.5 * (scatter + scatter.T)[None], "full"
         )
         return Expectation(
-            NormalStatistics(moments, together),
+            NormalStatistics(moments, block.together),
             float(-0.5 * (logdets + distance + constant)),
             weight,
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -50,6 +49,8 @@ class PatternBlock:
     group_factors : (G, d, d) array
         Deviations whose products sum to the scatters.
     group_missing : (G, d) bool array
+    together : (d, d) array
+        Weight of the rows in which two columns are both seen; (0, 0) where not asked for.
     """
 
     rows: Array
@@ -63,13 +64,7 @@ class PatternBlock:
     group_scatters: Array
     group_factors: Array
     group_missing: Array
-
-    @cached_property
-    def together(self) -> Array:
-        """Weight of the rows in which two columns are both seen, (d, d)."""
-        seen = ~np.concatenate([self.missing, self.group_missing])
-        weights = np.concatenate([self.weights, self.group_weights])
-        return (seen * weights[:, None]).T @ seen.astype(float)
+    together: Array
 
     @property
     def weight(self) -> float:
@@ -139,6 +134,7 @@ def pattern_blocks(
     scale: Array,
     size: int | None = None,
     cost_of: Callable[[Array, Array, int], Array] = normal_cost,
+    pairs: bool = True,
 ) -> list[PatternBlock]:
     """The rows of a table as blocks of whole patterns, of about equal work.
 
@@ -154,6 +150,8 @@ def pattern_blocks(
         Rows of a block, about; a pattern is never cut. By default as the work asks.
     cost_of : callable
         Work of each pattern, see `normal_cost`.
+    pairs : bool
+        Whether to count in how many rows two columns are both seen.
     """
     n, d = x.shape
     order, first, missing = patterns_of(missing)
@@ -172,10 +170,16 @@ def pattern_blocks(
     for begin, end in pairwise(edges):
         groups = begin + np.flatnonzero(grouped[begin:end])
         others = begin + np.flatnonzero(~grouped[begin:end])
-        blocks.append(
-            _block(x, weights, Patterns(order, first, missing), groups, others, centre, scale)
-        )
+        block = _block(x, weights, Patterns(order, first, missing), groups, others, centre, scale)
+        blocks.append(_paired(block) if pairs else block)
     return blocks
+
+
+def _paired(block: PatternBlock) -> PatternBlock:
+    """The block with its pairs of columns counted."""
+    seen = ~np.concatenate([block.missing, block.group_missing])
+    weights = np.concatenate([block.weights, block.group_weights])
+    return replace(block, together=(seen * weights[:, None]).T @ seen.astype(float))
 
 
 def _block(
@@ -216,4 +220,5 @@ def _block(
         group_scatters=scatters,
         group_factors=factors,
         group_missing=missing[groups],
+        together=np.empty((0, 0)),
     )

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-__all__ = ["ROTATIONS", "Rotation", "canonical", "orthomax"]
+__all__ = ["ROTATIONS", "Rotation", "canonical", "orthomax", "simple_loadings"]
 
 Array = np.ndarray
 Rotation = Literal["varimax", "quartimax"]
@@ -48,3 +48,30 @@ def orthomax(loadings: Array, rotation: Rotation) -> Array:
 def canonical(loadings: Array, noise: Array) -> Array:
     """The rotation (q, q) with which ``L' inv(P) L`` is diagonal, the largest entry first."""
     return np.linalg.svd(loadings / np.sqrt(noise)[:, None], full_matrices=False)[2].T
+
+
+def simple_loadings(
+    loadings: Array, noise: Array, rotation: Rotation | None, isotropic: bool
+) -> Array:
+    """Loadings (d, q) rotated, in falling order, the largest of each factor positive.
+
+    Parameters
+    ----------
+    loadings : (d, q) array
+    noise : (d,) array or float
+    rotation : {"varimax", "quartimax"} or None
+        None is `canonical`.
+    isotropic : bool
+        Whether columns are in one unit; otherwise the rotation and the order look at the
+        loadings in standard deviations of the columns.
+    """
+    noise = np.broadcast_to(noise, len(loadings))
+    scale = 1.0 if isotropic else np.sqrt(np.sum(loadings**2, axis=1) + noise)[:, None]
+    loadings = loadings @ canonical(loadings, noise)
+    if rotation is not None:
+        loadings = loadings @ orthomax(loadings / scale, rotation)
+        size = np.sum((loadings / scale) ** 2, axis=0)
+        loadings = loadings[:, np.argsort(-size, kind="stable")]
+    largest = np.argmax(np.abs(loadings / scale), axis=0)
+    signs = np.where(loadings[largest, np.arange(loadings.shape[1])] < 0, -1.0, 1.0)
+    return loadings * signs
