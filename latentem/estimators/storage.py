@@ -109,9 +109,9 @@ def save(
     kind: Any = type(estimator)
     known = (GaussianMixture, MixtureModel, GaussianImputer, FactorAnalyzer, *CHAINS.values())
     if kind not in known:
-        *names, last = (one.__name__ for one in known)
+        *others, last = (one.__name__ for one in known)
         raise TypeError(
-            f"save knows {', '.join(names)} and {last}, and this is a {kind.__name__}: save its "
+            f"save knows {', '.join(others)} and {last}, and this is a {kind.__name__}: save its "
             "parameters as one of those"
         )
     params: Any

@@ -186,7 +186,9 @@ class FactorAnalyzer(LatentModel):
         return factor_blocks(x, missing, weights, centre, scale, self.n_factors, size)
 
     def initialize(self, blocks: Sequence[FactorBlock], rng: np.random.Generator) -> FactorParams:
-        return self._outside(*principal_start(blocks, self.n_factors, self.isotropic))
+        return self._outside(
+            *principal_start(blocks, self.n_factors, self.isotropic, self.noise_floor)
+        )
 
     def scatter(self, blocks: Sequence[FactorBlock], rng: np.random.Generator) -> FactorParams:
         """Another start, with loadings in random directions."""

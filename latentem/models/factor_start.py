@@ -29,11 +29,12 @@ LEAST = 0.05
 
 
 def principal_start(
-    blocks: Sequence[FactorBlock], n_factors: int, isotropic: bool
+    blocks: Sequence[FactorBlock], n_factors: int, isotropic: bool, floor: float
 ) -> tuple[Array, Array, Array]:
     """Mean (d,), loadings (d, q) and noise variances (d,) from the principal axes.
 
-    Exact for isotropic noise where all cells are seen.
+    Exact for isotropic noise where all cells are seen, if that is not below `floor`, a share
+    of the variance.
     """
     mean, variances = _columns(blocks)
     complete = all(block.seen.all() for block in blocks)
@@ -45,12 +46,11 @@ def principal_start(
         values, vectors = eigh(covariance, subset_by_index=[d - n_factors, d - 1])
     noise = (variances.sum() - values.sum()) / (d - n_factors)
     exact = complete and isotropic
-    if not exact:
-        noise = max(noise, LEAST * variances.mean())
+    noise = max(noise, (floor if exact else LEAST) * variances.mean())
     least = 0.0 if exact else LEAST * variances.mean()
     loadings = vectors * np.sqrt(np.maximum(values - noise, least))
     if isotropic:
-        return mean, loadings, np.full(d, max(noise, 0.0))
+        return mean, loadings, np.full(d, noise)
     left = variances - np.sum(loadings**2, axis=1)
     return mean, loadings, np.maximum(left, LEAST * variances)
 
