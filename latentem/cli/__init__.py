@@ -1,4 +1,4 @@
-"""The command line: ``latentem mixture DATA.csv``, ``latentem hmm DATA.csv``, ``latentem tour``.
+"""The command line: ``latentem mixture``, ``hmm`` and ``impute DATA.csv``, ``latentem tour``.
 
 Results go to standard output, progress and messages to standard error. Exit codes: 0
 all is well; 2 the arguments or the data are wrong, or something that is needed is
@@ -15,12 +15,12 @@ import sys
 from collections.abc import Sequence
 
 import latentem
-from latentem.cli import hmm, mixture, tour
+from latentem.cli import hmm, impute, mixture, tour
 from latentem.cli.messages import BadInput, say
 
 __all__ = ["main"]
 
-COMMANDS = (mixture, hmm, tour)
+COMMANDS = (mixture, hmm, impute, tour)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The figure of ``latentem mixture --plot``: the model, the selection, the convergence."""
+"""The figures of ``latentem mixture --plot`` and ``latentem impute --plot``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 
 from latentem.cli.messages import BadInput
 from latentem.engine.selection import Selection
+from latentem.estimators.missing_patterns import MissingPatterns
 from latentem.families.covariance import variances
 
-__all__ = ["draw", "panels", "suffixes", "telling"]
+__all__ = ["draw", "draw_patterns", "panels", "suffixes", "telling"]
 
 Array = np.ndarray
 
@@ -33,6 +34,18 @@ def panels(count: int, height: float = 3.6) -> tuple[Any, list[Any]]:
     across = -(-count // rows)
     figure = Figure(figsize=(1.35 * height * across, rows * height), layout="constrained")
     return figure, list(figure.subplots(rows, across, squeeze=False).ravel()[:count])
+
+
+def draw_patterns(found: MissingPatterns, path: Path) -> None:
+    """Write the figure of patterns of missing cells; its format is that of the suffix."""
+    from matplotlib.figure import Figure
+
+    from latentem import plot
+    from latentem.plot.missing import size_of_patterns
+
+    figure = Figure(figsize=size_of_patterns(found), layout="constrained")
+    plot.patterns(found, ax=figure.subplots())
+    figure.savefig(path, dpi=150)
 
 
 def telling(model: Any) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from latentem.cli.messages import BadInput, listed, named, plural
-from latentem.cli.tables import chosen_columns, floats, unfit
+from latentem.cli.tables import chosen_columns, columns_of_numbers
 
 __all__ = ["Series", "series"]
 
@@ -85,21 +85,7 @@ def series(
     chosen = chosen_columns(frame, file, columns, None)
     if sequence_column in chosen:
         raise BadInput(f"column {sequence_column!r} cannot be both data and name of a sequence")
-    dropped: list[tuple[str, str]] = []
-    kept: dict[str, Array] = {}
-    for name in chosen or [name for name in frame.columns if name != sequence_column]:
-        reason = unfit(frame, name, named=bool(chosen))
-        if reason is None:
-            kept[name] = floats(frame, name)
-        elif chosen:
-            raise BadInput(f"column {name!r} of {file!r} cannot be used: {reason}")
-        else:
-            dropped.append((name, reason))
-    if not kept:
-        raise BadInput(
-            f"{file!r} has no column of numbers; "
-            + "; ".join(f"{name!r}: {reason}" for name, reason in dropped[:5])
-        )
+    kept, dropped = columns_of_numbers(frame, file, chosen, sequence_column)
     order, lengths, ids = _sequences(frame, file, sequence_column)
     X = type(frame)({name: values[order] for name, values in kept.items()})
     return Series(file, X, lengths, order, ids, sequence_column, dropped)

@@ -14,7 +14,16 @@ import numpy as np
 
 from latentem.cli.messages import BadInput, listed, named, plural
 
-__all__ = ["Format", "Table", "chosen_columns", "floats", "numbers", "read_frame", "unfit"]
+__all__ = [
+    "MISSING",
+    "Format",
+    "Table",
+    "chosen_columns",
+    "columns_of_numbers",
+    "layout",
+    "numbers",
+    "read_frame",
+]
 
 Array = np.ndarray
 
@@ -130,8 +139,7 @@ def _parquet(pandas: Any, path: str, form: Format) -> Any:
 
 
 def _csv(pandas: Any, path: str, head: bytes, form: Format) -> Any:
-    lines, encoding = _first_lines(path, head, form)
-    separator = form.delimiter or _delimiter(lines)
+    separator, encoding, lines = _layout(path, head, form)
     if (
         form.header
         and len(lines) > 1
@@ -169,6 +177,18 @@ def _csv(pandas: Any, path: str, head: bytes, form: Format) -> Any:
     if not form.header:
         frame.columns = [f"column{i + 1}" for i in range(frame.shape[1])]
     return frame
+
+
+def layout(path: str, form: Format) -> tuple[str, str]:
+    """The delimiter and the encoding of a file of text."""
+    with Path(path).open("rb") as file:
+        return _layout(path, file.read(HEAD), form)[:2]
+
+
+def _layout(path: str, head: bytes, form: Format) -> tuple[str, str, list[str]]:
+    """The delimiter, the encoding, and the first lines that are not blank."""
+    lines, encoding = _first_lines(path, head, form)
+    return form.delimiter or _delimiter(lines), encoding, lines
 
 
 def _exactly(pandas: Any) -> dict[str, str]:
@@ -259,21 +279,7 @@ def numbers(
         The column of the rows' weights.
     """
     chosen = chosen_columns(frame, file, columns, weights)
-    dropped: list[tuple[str, str]] = []
-    kept: dict[str, Array] = {}
-    for name in chosen or [name for name in frame.columns if name != weights]:
-        reason = unfit(frame, name, named=bool(chosen))
-        if reason is None:
-            kept[name] = floats(frame, name)
-        elif chosen:
-            raise BadInput(f"column {name!r} of {file!r} cannot be used: {reason}")
-        else:
-            dropped.append((name, reason))
-    if not kept:
-        raise BadInput(
-            f"{file!r} has no column of numbers; "
-            + "; ".join(f"{name!r}: {reason}" for name, reason in dropped[:5])
-        )
+    kept, dropped = columns_of_numbers(frame, file, chosen, weights)
     cells = dict(kept)
     if weights is not None:
         cells[weights] = _weights(frame, weights, file)
@@ -297,6 +303,38 @@ def numbers(
         dropped=dropped,
         gaps={name: count for name, count in gaps.items() if count},
     )
+
+
+def columns_of_numbers(
+    frame: Any, file: str, chosen: Sequence[str], other: str | None = None
+) -> tuple[dict[str, Array], list[tuple[str, str]]]:
+    """The columns of numbers by their names, and those left out with the reason.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    file : str
+    chosen : sequence of str
+        Columns that must be numbers; empty for all that are.
+    other : str, optional
+        A column that is not data.
+    """
+    dropped: list[tuple[str, str]] = []
+    kept: dict[str, Array] = {}
+    for name in chosen or [name for name in frame.columns if name != other]:
+        reason = unfit(frame, name, named=bool(chosen))
+        if reason is None:
+            kept[name] = floats(frame, name)
+        elif chosen:
+            raise BadInput(f"column {name!r} of {file!r} cannot be used: {reason}")
+        else:
+            dropped.append((name, reason))
+    if not kept:
+        raise BadInput(
+            f"{file!r} has no column of numbers; "
+            + "; ".join(f"{name!r}: {reason}" for name, reason in dropped[:5])
+        )
+    return kept, dropped
 
 
 def _varying(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
 from latentem.engine.result import State
 
-__all__ = ["NoProgress", "TqdmProgress", "progress_bar"]
+__all__ = ["NoProgress", "TqdmProgress", "counted_bar", "progress_bar"]
 
 
 class NoProgress:
@@ -33,13 +34,7 @@ class TqdmProgress(NoProgress):
     """EM maps on a tqdm bar, with the objective and the gain still to come."""
 
     def __init__(self) -> None:
-        try:
-            from tqdm.auto import tqdm
-        except ImportError as error:
-            raise ImportError(
-                "progress=True needs tqdm: pip install 'latentem[progress]'"
-            ) from error
-        self._bar: Any = tqdm(unit="map", desc="EM", leave=False)
+        self._bar: Any = _tqdm()(unit="map", desc="EM", leave=False)
 
     def __exit__(
         self,
@@ -61,3 +56,16 @@ class TqdmProgress(NoProgress):
 def progress_bar(wanted: bool) -> NoProgress:
     """The bar for a `progress` argument."""
     return TqdmProgress() if wanted else NoProgress()
+
+
+def counted_bar(items: Iterable[Any], wanted: bool, what: str, unit: str, total: int) -> Any:
+    """The items, on a bar that counts them if `wanted`."""
+    return _tqdm()(items, desc=what, unit=unit, total=total, leave=False) if wanted else items
+
+
+def _tqdm() -> Any:
+    try:
+        from tqdm.auto import tqdm
+    except ImportError as error:
+        raise ImportError("progress=True needs tqdm: pip install 'latentem[progress]'") from error
+    return tqdm

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 
+from latentem.engine.progress import counted_bar
 from latentem.engine.result import CollapsedError
 from latentem.engine.starts import remembered
 
@@ -202,7 +203,7 @@ def select(
     combinations = [dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*values)]
     table, candidates = [], []
     with remembered():
-        for params in _bar(combinations, progress):
+        for params in counted_bar(combinations, progress, "candidates", "fit", len(combinations)):
             row, fitted = _candidate(estimator, params, X, more, criterion)
             table.append(row)
             candidates.append(fitted)
@@ -216,14 +217,6 @@ def _listed(name: str, tried: Iterable[Any]) -> Sequence[Any]:
     if not values:
         raise ValueError(f"{name} has no values to try")
     return values
-
-
-def _bar(combinations: list[dict[str, Any]], progress: bool) -> Iterable[dict[str, Any]]:
-    if not progress:
-        return combinations
-    from tqdm.auto import tqdm
-
-    return tqdm(combinations, desc="candidates", unit="fit", leave=False)
 
 
 def _candidate(

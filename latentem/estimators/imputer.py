@@ -80,6 +80,8 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
         Keep columns without an observed cell, as 0.
     min_value, max_value : float or (n_features,) array-like, optional
         Bounds of imputed values.
+    progress : bool
+        Show a tqdm bar.
 
     Attributes
     ----------
@@ -145,6 +147,7 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
         keep_empty_features: bool = False,
         min_value: Any = None,
         max_value: Any = None,
+        progress: bool = False,
     ):
         self.missing_values = missing_values
         self.prior = prior
@@ -160,6 +163,7 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
         self.keep_empty_features = keep_empty_features
         self.min_value = min_value
         self.max_value = max_value
+        self.progress = progress
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -190,7 +194,11 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
 
     def _fit(self, X: Any, sample_weight: Any) -> GaussianImputer:
         settings = EM(
-            tol=self.tol, max_iter=self.max_iter, accelerate=self.accelerate, n_jobs=self.n_jobs
+            tol=self.tol,
+            max_iter=self.max_iter,
+            accelerate=self.accelerate,
+            n_jobs=self.n_jobs,
+            progress=bool(self.progress),
         )
         x = numbers_of(self, X, self.missing_values, reset=True)
         weights = check_weights(sample_weight, len(x))

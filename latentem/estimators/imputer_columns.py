@@ -167,13 +167,17 @@ def columns_of(x: Array, weights: Array | None, names: Any, keep_empty: bool) ->
     varying, empty, values = columns
     for j in np.flatnonzero(empty).tolist():
         fate = "its cells become 0" if keep_empty else "it is left out of the output"
-        tell(f"column {label_of(j, names)} has no observed cell: {fate}", NotIdentifiedWarning)
+        tell(
+            f"column {label_of(j, names)} has no observed cell: {fate} (Guide: missing-data, "
+            "missing-no-cell)",
+            NotIdentifiedWarning,
+        )
     for j in np.flatnonzero(~(varying | empty)).tolist():
         count = int((~np.isnan(counted[:, j])).sum())
         what = "one observed cell" if count == 1 else "one value only"
         tell(
             f"column {label_of(j, names)} has {what}, {values[j]:g}: its missing cells get it, and "
-            "it takes no part in the model",
+            "it takes no part in the model (Guide: missing-data, missing-one-value)",
             NotIdentifiedWarning,
         )
     return columns

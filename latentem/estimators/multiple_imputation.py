@@ -11,6 +11,7 @@ from sklearn.base import clone
 from latentem.engine.backends import backend_for, one_blas_thread
 from latentem.engine.blocks import Rows
 from latentem.engine.em import EM
+from latentem.engine.progress import counted_bar
 from latentem.estimators.imputer import GaussianImputer
 from latentem.estimators.imputer_columns import bounds_of, numbers_of
 from latentem.estimators.settings import generator
@@ -99,6 +100,7 @@ def impute_multiple(
     imputer: GaussianImputer | None = None,
     n_steps: int | None = None,
     n_jobs: int | None = None,
+    progress: bool = False,
 ) -> Imputations:
     """Draw the missing cells m times, with the uncertainty of the parameters.
 
@@ -123,6 +125,8 @@ def impute_multiple(
         count for 1 per cent, by EM's rate of convergence.
     n_jobs : int or None
         Threads that draw tables.
+    progress : bool
+        Show a tqdm bar over the tables.
 
     Returns
     -------
@@ -171,7 +175,8 @@ def impute_multiple(
         return np.clip(table, low, high)[missing]
 
     with one_blas_thread():
-        draws = np.array(list(backend.map(draw, generators)))
+        drawn = backend.map(draw, generators)
+        draws = np.array(list(counted_bar(drawn, progress, "imputations", "table", m)))
     return Imputations(X, x, missing, draws, imputer)
 
 

@@ -133,10 +133,10 @@ def _look_around(
     if result.converged and rate.settled and rate.value > 1 - EDGE and not known:
         tell(
             "the fit stands on a saddle of the likelihood, not on a maximum: fit again with "
-            "another random_state"
+            "another random_state (Guide: missing-data, missing-saddle)"
             if rate.value > 1 + EDGE
             else "the likelihood is flat along some direction: the data do not settle every "
-            "covariance. Use a prior",
+            "covariance. Use a prior (Guide: missing-data, missing-ridge)",
             NotIdentifiedWarning,
         )
     return rate.value

@@ -13,7 +13,7 @@ from latentem.plot.style import BAD, COLOURS, GREY, INK, axes, legend, tidy
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["overimpute", "patterns"]
+__all__ = ["overimpute", "patterns", "size_of_patterns"]
 
 Array = np.ndarray
 
@@ -67,7 +67,7 @@ def patterns(
         raise ValueError(f"most must be an integer >= 1, got {most!r}")
     found = X if isinstance(X, MissingPatterns) else missing_patterns(X, missing_values)
     shown, d = min(most, len(found)), len(found.names)
-    ax = axes(ax, (max(4.6, 2.4 + 0.26 * d), max(2.4, 1.8 + 0.22 * shown)))
+    ax = axes(ax, size_of_patterns(found, most))
     from matplotlib.colors import ListedColormap
 
     colours = ListedColormap(["#F4F4F4", COLOURS[0]])
@@ -97,6 +97,12 @@ def patterns(
             fontsize="small",
         )
     return ax
+
+
+def size_of_patterns(found: MissingPatterns, most: int = 20) -> tuple[float, float]:
+    """Width and height in inches of a figure in which the names and numbers have room."""
+    d, shown = len(found.names), min(most, len(found))
+    return max(4.6, 2.4 + 0.26 * d), max(2.4, 1.8 + 0.22 * shown)
 
 
 def _bars_of_patterns(ax: Axes, found: MissingPatterns, shown: int) -> float:

@@ -234,7 +234,10 @@ def test_columns_of_one_value_are_filled_with_it():
     x[5, 3] = -2.5
     with pytest.warns(NotIdentifiedWarning) as told:
         imputer = GaussianImputer().fit(x)
-    fate = "its missing cells get it, and it takes no part in the model"
+    fate = (
+        "its missing cells get it, and it takes no part in the model (Guide: missing-data, "
+        "missing-one-value)"
+    )
     assert [str(warning.message) for warning in told] == [
         f"column 1 has one value only, 7.1: {fate}",
         f"column 3 has one observed cell, -2.5: {fate}",

@@ -33,5 +33,6 @@ class Chapter(NamedTuple):
 
 def markdown_table(rows: list[list[str]]) -> str:
     """Rows of cells as a Markdown table, the first row its header, numbers to the right."""
-    header, *body = [f"| {' | '.join(row)} |" for row in rows]
+    safe = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    header, *body = [f"| {' | '.join(row)} |" for row in safe]
     return "\n".join([header, "|" + "---:|" * len(rows[0]), *body])
