@@ -124,3 +124,27 @@ def test_code_on_the_pages_is_run():
         if {"_build", "gallery", "generated"} & set(page.parts):
             continue
         assert not re.search(r"code-block:: *python", page.read_text()), page
+
+
+def test_places_that_warnings_name_are_in_the_guide():
+    named = set()
+    for path in sorted((ROOT / "latentem").rglob("*.py")):
+        text = re.sub(r'"\s*f?"', "", path.read_text())  # sentences run over several lines
+        named |= set(re.findall(r"\(Guide: ([a-z-]+), ([a-z-]+)\)", text))
+    assert {page for page, _ in named} == {"did-it-converge", "missing-data"}
+    for page, place in named:
+        assert f".. _{place}:" in (GUIDE / f"{page}.rst").read_text(), (page, place)
+
+
+def test_sentences_of_the_imputer_are_explained():
+    page = " ".join((GUIDE / "missing-data.rst").read_text().split())
+    for sentence in (
+        "has no observed cell: it is left out of the output",
+        "its missing cells get it, and it takes no part in the model",
+        "are never seen together: the data do not settle their covariance",
+        "the likelihood is flat along some direction: the data do not settle every covariance",
+        "the fit stands on a saddle of the likelihood, not on a maximum",
+        "columns are collinear",
+        "cannot tell the covariance of",
+    ):
+        assert sentence in page, sentence
