@@ -6,12 +6,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import latentem
 from latentem.cli import main
 from latentem.cli.chapters import CHAPTERS, Chapter
-from latentem.datasets import load_faithful
+from latentem.datasets import load_airquality, load_faithful
 
 pytest.importorskip("matplotlib")
 
@@ -35,7 +36,7 @@ def test_report_embeds_figures_that_exist(tour: Any) -> None:
     report = (folder / "report.md").read_text(encoding="utf-8")
     figures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", report)
     assert sorted(figures) == sorted(path.name for path in folder.glob("*.png"))
-    assert len(figures) == 5
+    assert len(figures) == 6
     for name in figures:
         assert (folder / name).read_bytes()[:4] == b"\x89PNG"
     for name in re.findall(r"(?<!!)\[[^\]]+\]\(([^)]+)\)", report):
@@ -49,8 +50,9 @@ def test_report_states_versions_model_and_convergence(tour: Any) -> None:
     assert re.search(r"in \d+\.\d s with", report)
     assert re.search(r"\| 3 \| \d+\.\d\d \| 2314\.30 \\\* \|", report)
     assert "3 components, tied" in report
-    assert report.count("Converged after") == 3
+    assert report.count("Converged after") == 4
     assert "nan" not in report.lower().split()
+    assert " nan" not in report.lower()
 
 
 def test_screen_is_one_screen(tour: Any) -> None:
@@ -62,7 +64,7 @@ def test_screen_is_one_screen(tour: Any) -> None:
     assert "272 eruptions" in text
     assert "chosen: 3 components, tied" in text
     assert "converged in" in text
-    assert "report.md, with 5 figures" in text
+    assert "report.md, with 6 figures" in text
     assert "Try next:" in text
 
 
@@ -92,6 +94,33 @@ def test_earthquakes_have_two_states_and_a_forecast(tour: Any) -> None:
     assert 0.8 < float(deviation[1]) < 1.2
 
 
+def test_airquality_is_filled_and_its_mean_pooled(tour: Any) -> None:
+    pytest.importorskip("pandas")
+    report = (tour[0] / "report.md").read_text(encoding="utf-8")
+    row = re.search(
+        r"^\| log ozone \| 24\.2 % \| ([\d.]+) % \| ([\d.]+) \| ([\d.]+) % \|$", report, re.M
+    )
+    assert row is not None
+    lost, mean, covered = map(float, row.groups())
+    assert 5 < lost < 24.2
+    assert 85 < covered < 97
+    assert "Little's test: chi2 = " in report
+    pooled = re.search(r"it is ([\d.]+), with a standard error of\n([\d.]+)", report)
+    assert pooled is not None
+    assert float(pooled[1]) == pytest.approx(mean, abs=0.05)
+    air = load_airquality().to_frame().drop(columns="Day")
+    air["Ozone"] = np.log(air["Ozone"])
+    tables = latentem.impute_multiple(air, m=20, random_state=0)
+    wanted = latentem.pool(
+        [table["Ozone"].mean() for table in tables],
+        [table["Ozone"].var() / 153 for table in tables],
+    )
+    assert float(pooled[1]) == pytest.approx(wanted.estimate, abs=1e-3)
+    assert float(pooled[2]) == pytest.approx(wanted.std_error, abs=1e-3)
+    assert f"mean log ozone {wanted.estimate:.2f} ± {wanted.std_error:.2f}" in tour[2]
+    assert (tour[0] / "airquality.csv").read_text().splitlines()[5] == ",,14.3,56,5,5"
+
+
 def test_data_and_model_are_there_for_what_comes_next(tour: Any) -> None:
     model = latentem.load(tour[0] / "faithful.npz")
     assert list(model.feature_names_in_) == ["eruptions", "waiting"]
@@ -114,6 +143,9 @@ def test_command_on_the_screen_works(tour: Any, capsys: Any) -> None:
     argv = ["hmm", series, "--columns", "count", "--family", "poisson", "--states", "2"]
     assert main(argv) == 0
     assert "Chosen: 2 states, poisson" in capsys.readouterr().out
+    assert any(f"impute {tour[0] / 'airquality.csv'} -o" in line for line in lines)
+    assert main(["impute", str(tour[0] / "airquality.csv")]) == 0
+    assert "44 cells missing" in capsys.readouterr().out
 
 
 def test_folder_that_is_a_file_is_a_sentence(tmp_path: Path, capsys: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from latentem.cli.chapters.airquality import air_quality
 from latentem.cli.chapters.chapter import Chapter
 from latentem.cli.chapters.earthquakes import earthquakes
 from latentem.cli.chapters.faithful import old_faithful
@@ -17,4 +18,9 @@ from latentem.cli.chapters.two_gaussians import two_gaussians
 
 __all__ = ["CHAPTERS", "Chapter"]
 
-CHAPTERS: list[Callable[[Path, int], Chapter]] = [old_faithful, two_gaussians, earthquakes]
+CHAPTERS: list[Callable[[Path, int], Chapter]] = [
+    old_faithful,
+    two_gaussians,
+    earthquakes,
+    air_quality,
+]

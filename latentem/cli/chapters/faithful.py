@@ -93,19 +93,15 @@ def _matrices(model: GaussianMixture) -> np.ndarray:
 
 
 def _screen(selection: Selection) -> list[str]:
-    row, model = selection.table[selection.best_index], selection.best
+    model = selection.best
     size = f"{plural(model.n_components, 'component')}, {model.covariance_type}"
+    verdict = "converged" if model.result_.converged else "NOT CONVERGED"
+    ending = f"{verdict} in {plural(model.result_.n_iter, 'EM map')}"
     return [
-        f"chosen: {size}, the best BIC ({row.value:.1f}) of {len(selection.table)} candidates",
+        f"chosen: {size}, by BIC of {len(selection.table)} candidates; {ending}",
         "component  weight  eruption (min)      wait (min)",
         *(f"{k:>9}  {w:>6}  {d:>14}  {t:>14}" for k, w, d, t in _components(model)),
-        _ending(model.result_),
     ]
-
-
-def _ending(result: Any) -> str:
-    verdict = "converged" if result.converged else "NOT CONVERGED"
-    return f"{verdict} in {plural(result.n_iter, 'EM map')}: {result.reason.sentence}"
 
 
 def _markdown(selection: Selection, data: Any) -> str:
