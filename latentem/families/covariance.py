@@ -6,12 +6,12 @@ spherical (K,). "Whiteners" are W with ``W' W`` = precision, in the same shapes.
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 from scipy.linalg.lapack import dtrtri
 
 from latentem.engine.moments import Moments, Scatter
+from latentem.kernels.covariance import FEW
+from latentem.kernels.covariance import whiten as whiten_few
 
 __all__ = ["KINDS"]
 
@@ -30,15 +30,11 @@ CONDITION = 1e-12
 LIFTED = 1e-8
 
 
-@cache
-def triangle(d: int) -> tuple[Array, Array]:
-    """Rows and columns of the pairs a <= b, row by row: the order of the product features."""
-    return np.triu_indices(d)
-
-
 def whiteners(covariances: Array, kind: Scatter, d: int) -> tuple[Array, Array]:
     """Whiteners and log determinants; LinAlgError where not positive definite."""
     if kind in ("full", "tied"):
+        if d <= FEW:
+            return _few_whiteners(covariances, d)
         try:
             factor = np.linalg.cholesky(covariances)
         except np.linalg.LinAlgError:
@@ -49,6 +45,28 @@ def whiteners(covariances: Array, kind: Scatter, d: int) -> tuple[Array, Array]:
         raise np.linalg.LinAlgError("a variance is not positive")
     log = np.log(covariances)
     return 1 / np.sqrt(covariances), log.sum(axis=1) if kind == "diag" else d * log
+
+
+def shape(kind: Scatter, k: int, d: int) -> tuple[int, ...]:
+    """Shape of the covariances of k components in d columns."""
+    return {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}[kind]
+
+
+def stacked(values: Array, kind: Scatter, d: int) -> Array:
+    """A compact array with three axes, as the kernels take all kinds: the same memory."""
+    rows, columns = {"diag": (1, d), "spherical": (1, 1)}.get(kind, (d, d))
+    return np.ascontiguousarray(values, dtype=float).reshape(-1, rows, columns)
+
+
+def _few_whiteners(covariances: Array, d: int) -> tuple[Array, Array]:
+    """Whiteners and log determinants of matrices of few columns."""
+    matrices = stacked(covariances, "full", d)
+    found, logdets = np.empty_like(matrices), np.empty(len(matrices))
+    if not whiten_few(matrices, np.zeros((len(matrices), d)), found, logdets):
+        raise np.linalg.LinAlgError("a covariance is not positive definite")
+    if covariances.ndim == 2:
+        return found[0], logdets[0]
+    return found, logdets
 
 
 def inverted(factors: Array) -> Array:
@@ -76,19 +94,6 @@ def trace(whitener: Array, scatter: Array, kind: Scatter, d: int) -> float:
     if kind in ("full", "tied"):
         return float(np.sum((whitener @ scatter) * whitener))
     return float(np.sum(whitener**2 * scatter)) * (d if kind == "spherical" else 1)
-
-
-def from_products(sums: Array, d: int, kind: Scatter) -> Array:
-    """Weighted sums of the product features, (K, q), in compact shape."""
-    if kind == "diag":
-        return sums
-    if kind == "spherical":
-        return sums[:, 0] / d
-    matrix = np.empty((len(sums), d, d))
-    rows, columns = triangle(d)
-    matrix[:, rows, columns] = sums
-    matrix[:, columns, rows] = sums
-    return matrix
 
 
 def variances(covariances: Array, kind: Scatter) -> Array:
@@ -246,8 +251,14 @@ def _sound(covariances: Array, moments: Moments) -> bool:
     limit += RESOLUTION**4 * whole  # of all columns: too high in some units, never too low
     if moments.kind in ("diag", "spherical"):
         return bool((variance > limit).all())
+    limit += CONDITION * variance
+    d = covariances.shape[-1]
+    if d <= FEW:
+        matrices = stacked(covariances, moments.kind, d)
+        lowered = limit if moments.kind == "full" else limit.max(axis=0)[None]
+        return bool(whiten_few(matrices, lowered, np.empty_like(matrices), np.empty(len(matrices))))
     try:
-        np.linalg.cholesky(_lowered(covariances, limit + CONDITION * variance, moments.kind))
+        np.linalg.cholesky(_lowered(covariances, limit, moments.kind))
     except np.linalg.LinAlgError:
         return False
     return True

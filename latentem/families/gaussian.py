@@ -24,7 +24,6 @@ Rows with missing cells: `latentem.families.partial` for diagonal and spherical 
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,7 +39,16 @@ from latentem.families import incomplete, partial
 from latentem.families.degeneracy import degenerate
 from latentem.families.incomplete import Component, Incomplete
 from latentem.families.partial import LOG_2PI, SAFE, Partial
-from latentem.kernels.gaussian import DIAG, FULL, NORM, TIED, log_densities, moment_sums
+from latentem.kernels.gaussian import (
+    DIAG,
+    FULL,
+    NORM,
+    TIED,
+    expand,
+    log_densities,
+    moment_sums,
+    moments_of_sums,
+)
 
 __all__ = ["Gaussian", "GaussianParams"]
 
@@ -174,33 +182,29 @@ class Gaussian(Family):
         means, covariances = params
         kind, (k, d) = self.covariance_type, means.shape
         whiteners, logdets = cov.whiteners(covariances, kind, d)
-        coefficients = np.empty((k, _n_features(d, kind)))
-        linear, squared = coefficients[:, 1 : 1 + d], coefficients[:, 1 + d :]
         centre = np.sort(means, axis=0)[k // 2]  # a median: one far mean does not move it
-        offset = means - centre
-        inflation, plain = np.zeros(1), True
-        if kind == "tied":  # its features are whitened rows
-            offset = np.matmul(offset, whiteners.T, out=linear)
-            squared[:] = -0.5
-        elif kind == "full":
-            precision = whiteners.transpose(0, 2, 1) @ whiteners
-            np.matmul(precision, offset[:, :, None], out=linear[:, :, None])
-            places, halves = _products(d)
-            np.multiply(precision.reshape(k, d * d).take(places, axis=1), halves, out=squared)
-            inflation = np.einsum("kdd,kdd->k", precision, covariances)
-            plain = inflation.max() <= INFLATION
-        else:
-            precision = (whiteners**2).reshape(k, -1)
-            np.multiply(precision, offset, out=linear)
-            np.multiply(precision, -0.5, out=squared)
-        reach = np.einsum("kd,kd->k", offset, linear)
+        precisions, inflation = whiteners, np.zeros(1)
+        if kind == "full":
+            precisions = whiteners.transpose(0, 2, 1) @ whiteners
+            inflation = np.einsum("kdd,kdd->k", precisions, covariances)
+        elif kind != "tied":  # its features are whitened rows
+            precisions = whiteners**2
+        coefficients, reach = np.empty((k, _n_features(d, kind))), np.empty(k)
+        least = expand(
+            np.ascontiguousarray(means, dtype=float),
+            centre,
+            cov.stacked(precisions, kind, d),
+            FEATURES[kind],
+            coefficients,
+            reach,
+        )
         constants = np.empty(k)
         constants[:] = -0.5 * (d * LOG_2PI + logdets)
         coefficients[:, 0] = constants - 0.5 * reach
         apart = NOBODY
-        if not (reach.max() <= EXPANSION and plain):
+        if not (reach.max() <= EXPANSION and inflation.max() <= INFLATION):
             apart = np.flatnonzero(~((reach <= EXPANSION) & (inflation <= INFLATION)))
-        if squared.min() < -SAFE:  # products of that and a square can overflow both ways
+        if least < -SAFE:  # products of that and a square can overflow both ways
             apart = np.arange(k)
         return Prepared(means, covariances, centre, coefficients, constants, whiteners, apart)
 
@@ -314,8 +318,7 @@ class Gaussian(Family):
             return partial.moments(x, weights, centre, apart, EXPANSION, kind)
         x = x.x if isinstance(x, Partial) else x
         kind, d = self.covariance_type, x.shape[1]
-        if kind == "tied" and whitener is None:
-            whitener = np.eye(d)
+        whitener = np.eye(d) if whitener is None and kind == "tied" else whitener
         sums, cross = np.zeros((len(weights), _n_features(d, kind))), np.zeros((d, d))
         moment_sums(
             x,
@@ -327,12 +330,13 @@ class Gaussian(Family):
             sums,
             cross,
         )
-        weight = sums[:, 0].copy()
-        offset = sums[:, 1 : 1 + d] / np.where(weight > 0, weight, 1.0)[:, None]
-        about_centre = cross if kind == "tied" else cov.from_products(sums[:, 1 + d :], d, kind)
-        moved = outer(offset, weight, kind)
-        scatter = about_centre - moved
-        doubt = cov.cancelled(moved, scatter, EXPANSION, kind)
+        weight, offset = sums[:, 0].copy(), np.empty((len(weights), d))
+        scatter = np.empty(cov.shape(kind, len(weights), d))
+        doubt = NOBODY
+        if not moments_of_sums(
+            sums, cross, FEATURES[kind], EXPANSION, offset, cov.stacked(scatter, kind, d)
+        ):
+            doubt = cov.cancelled(outer(offset, weight, kind), scatter, EXPANSION, kind)
         if whitener is not None:
             unwhiten = cov.inverted(whitener)
             offset = offset @ unwhiten.T
@@ -476,10 +480,3 @@ class Gaussian(Family):
 
 def _n_features(d: int, kind: Scatter) -> int:
     return 1 + d + {"full": d * (d + 1) // 2, "diag": d}.get(kind, 1)
-
-
-@cache
-def _products(d: int) -> tuple[Array, Array]:
-    """Places of the pairs a <= b in a matrix, and their factors in minus half a square form."""
-    rows, columns = cov.triangle(d)
-    return rows * d + columns, np.where(rows == columns, -0.5, -1.0)
