@@ -30,6 +30,10 @@ RESOLVED = 32.0
 
 #: Steps that grow by less than this factor a map leave no saddle in reasonable time.
 GROWTH = 1.01
+#: Share of the longest step of its group below which a step may grow for a while.
+SEEN = 0.1
+#: Numbers below this may grow by a factor without a step that is seen beside others.
+SMALL = 1e-3
 
 
 def rounding(objective: float, weight: float) -> float:
@@ -38,15 +42,20 @@ def rounding(objective: float, weight: float) -> float:
 
 
 def growing(before: Any, last: Any, new: Any) -> bool:
-    """Whether some group of parameters moved further in the last map than in the one before.
+    """Whether some parameter is on its way out of a saddle, as the last two maps tell.
 
     Near a maximum steps shrink. Near a saddle they grow while gains, which go with
-    their square, are still lost in rounding. Steps within rounding are none.
+    their square, are still lost in rounding, or hidden behind those of modes that shrink.
+    Steps within rounding are none; but a number that grows by a factor in each map, as a
+    probability that was near 0, is on its way however small it is.
     """
     for (_, a), (_, b), (_, c) in zip(leaves(before), leaves(last), leaves(new), strict=True):
-        step = np.abs(np.subtract(c, b)).max(initial=0.0)
-        earlier = np.abs(np.subtract(b, a)).max(initial=0.0)
-        if step > max(GROWTH * earlier, SLACK * EPS * np.abs(c).max(initial=0.0)):
+        step, earlier = np.abs(np.subtract(c, b)), np.abs(np.subtract(b, a))
+        unit = max(SLACK * EPS * np.abs(c).max(initial=0.0), SEEN * step.max(initial=0.0))
+        if np.any(step > np.maximum(GROWTH * earlier, unit)):
+            return True
+        small = np.abs(c) < SMALL
+        if np.any(small & (np.abs(c) > GROWTH * np.abs(b)) & (np.abs(b) > GROWTH * np.abs(a))):
             return True
     return False
 
