@@ -48,6 +48,7 @@ _PUBLIC = {
     "left_right": "models.transitions",
     "Moments": "engine.moments",
     "Accelerator": "engine.acceleration",
+    "Anderson": "engine.acceleration",
     "Squarem": "engine.acceleration",
     "SerialBackend": "engine.backends",
     "ThreadBackend": "engine.backends",

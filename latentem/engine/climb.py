@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from latentem.engine.acceleration import Accelerator, Squarem
+from latentem.engine.acceleration import Accelerator, Anderson, Squarem
 from latentem.engine.backends import Backend
 from latentem.engine.constraints import Fixed
 from latentem.engine.flat import FlatSpace
@@ -203,8 +203,16 @@ class Climb:
                 return None
         if self.accelerator.rests():
             return None
-        flat = self.accelerator.propose(self._packed(point.params), self._packed(image))
+        flat = self._ask(self.accelerator, point.params, image)
         return None if flat is None else self.space.unpack(flat, image)
+
+    def _ask(self, accelerator: Accelerator, params: Any, image: Any) -> np.ndarray | None:
+        """What the accelerator makes of a map."""
+        points = self._packed(params), self._packed(image)
+        if not accelerator.measures:
+            return accelerator.propose(*points)
+        measured = self.space.measure(params), self.space.measure(image)
+        return accelerator.propose_by(*points, measured)
 
     def _packed(self, params: Any) -> np.ndarray:
         """Coordinates of `params`; the image of one map is the point of the next."""
@@ -232,7 +240,7 @@ class Climb:
             if again is not None and again.objective >= least:
                 accelerator.observe(True)
                 if not accelerator.rests():  # the map it would have rested at is made
-                    accelerator.propose(self._packed(trial.params), self._packed(image))
+                    self._ask(accelerator, trial.params, image)
                 return again, trial.objective
         stands = trial.objective >= least
         accelerator.observe(stands)
@@ -380,4 +388,6 @@ def _accelerator(settings: EM) -> Accelerator | None:
     how = settings.accelerate
     if how is None:
         return None
-    return how() if callable(how) else Squarem()
+    if callable(how):
+        return how()
+    return Anderson() if how == "anderson" else Squarem()

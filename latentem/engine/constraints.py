@@ -40,6 +40,13 @@ class Constraint(ABC):
     def pack(self, value: Array) -> Array:
         """Unconstrained coordinates of `value`, 1-D; on the boundary they are infinite."""
 
+    def measure(self, value: Array) -> Array:
+        """Coordinates in which lengths of steps mean something, 1-D; by default `pack`.
+
+        A probability on its way to 0 runs for ever in logarithms, and ever less here.
+        """
+        return self.pack(value)
+
     @abstractmethod
     def unpack(self, flat: Array, like: Array) -> Array:
         """The value at the coordinates `flat`.
@@ -114,6 +121,10 @@ class Bounded(Constraint):
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.log(value - self.low) - np.log(self.high - value)
 
+    def measure(self, value: Array) -> Array:
+        share = (np.array(value, dtype=float).ravel() - self.low) / (self.high - self.low)
+        return 2 * np.arcsin(np.sqrt(np.clip(share, 0.0, 1.0)))
+
     def unpack(self, flat: Array, like: Array) -> Array:
         with np.errstate(over="ignore"):
             share = 1.0 / (1.0 + np.exp(-np.asarray(flat)))
@@ -160,6 +171,12 @@ class Simplex(Constraint):
             logs = np.log(rows)
             parts = [_log_contrasts(row[keep]) for row, keep in zip(logs, free, strict=True)]
         return np.concatenate(parts) if parts else np.empty(0)
+
+    def measure(self, value: Array) -> Array:
+        """Twice the roots of the free entries: Euclidean in these is Fisher's metric."""
+        value = np.asarray(value, dtype=float)
+        free = value if self.free is None else value[np.broadcast_to(self.free, value.shape)]
+        return 2 * np.sqrt(free.ravel())
 
     def unpack(self, flat: Array, like: Array) -> Array:
         rows, free = self._rows(like)
@@ -220,6 +237,9 @@ class Simplices(Constraint):
 
     def pack(self, value: Array) -> Array:
         return np.concatenate([Simplex().pack(piece) for piece in self._pieces(value)])
+
+    def measure(self, value: Array) -> Array:
+        return Simplex().measure(value)
 
     def unpack(self, flat: Array, like: Array) -> Array:
         out, used = [], 0

@@ -50,7 +50,7 @@ class EM:
         `max_iter` maps.
     max_iter : int
         Most EM maps (M-steps), those inside accelerated cycles included.
-    accelerate : {"auto", "squarem"}, Accelerator factory or None
+    accelerate : {"auto", "squarem", "anderson"}, Accelerator factory or None
         "auto" starts with plain EM and turns SQUAREM on once plain EM is seen to
         be slow. None is plain EM.
     stopping : {"aitken", "step"}
@@ -85,7 +85,7 @@ class EM:
 
     tol: float = 1e-3
     max_iter: int = 1000
-    accelerate: Literal["auto", "squarem"] | Callable[[], Accelerator] | None = "auto"
+    accelerate: Literal["auto", "squarem", "anderson"] | Callable[[], Accelerator] | None = "auto"
     stopping: Literal["aitken", "step"] = "aitken"
     space: Literal["unconstrained", "natural"] = "unconstrained"
     n_init: int = 1
@@ -111,10 +111,11 @@ class EM:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
-        if not (self.accelerate in ("auto", "squarem", None) or callable(self.accelerate)):
+        known = ("auto", "squarem", "anderson", None)
+        if not (self.accelerate in known or callable(self.accelerate)):
             raise ValueError(
-                f"accelerate must be 'auto', 'squarem', None or a callable that makes an "
-                f"Accelerator, got {self.accelerate!r}"
+                f"accelerate must be 'auto', 'squarem', 'anderson', None or a callable that makes "
+                f"an Accelerator, got {self.accelerate!r}"
             )
         calls = self.callbacks
         if not isinstance(calls, Sequence) or not all(callable(call) for call in calls):

@@ -80,6 +80,14 @@ class FlatSpace:
         ]
         return np.concatenate(parts) if parts else np.empty(0)
 
+    def measure(self, params: Any) -> np.ndarray:
+        """Coordinates of `params` in which lengths of steps mean something."""
+        parts = [
+            constraint.measure(value)
+            for constraint, (_, value) in zip(self._used, leaves(params), strict=True)
+        ]
+        return np.concatenate(parts) if parts else np.empty(0)
+
     def unpack(self, vector: np.ndarray, like: Any = None) -> Any:
         """Parameters at the coordinates `vector`.
 

@@ -68,7 +68,7 @@ class History:
     """The record of a fit: one entry per point tried, as columns.
 
     Columns: ``n_iter`` (maps so far), ``step`` ("start", "em", "squarem",
-    "certify"), ``objective`` (of the point that stands), ``tried`` (of this point),
+    "anderson", "certify"), ``objective`` (of the point that stands), ``tried`` (of this point),
     ``accepted``, ``projected_gain``, ``seconds`` since the start.
     """
 

@@ -66,7 +66,7 @@ class GaussianMixture(BaseMixture):
         values that were given are not used.
     verbose : int
         1 prints a line per start, 2 one per E-step.
-    accelerate : {"auto", "squarem"} or None
+    accelerate : {"auto", "squarem", "anderson"} or None
         "auto" turns SQUAREM on when plain EM is seen to be slow.
     stopping : {"aitken", "step"}
     n_jobs : int or None
@@ -143,7 +143,7 @@ class GaussianMixture(BaseMixture):
         random_state: Any = None,
         warm_start: bool = False,
         verbose: int = 0,
-        accelerate: Literal["auto", "squarem"] | None = "auto",
+        accelerate: Literal["auto", "squarem", "anderson"] | None = "auto",
         stopping: Literal["aitken", "step"] = "aitken",
         n_jobs: int | None = None,
         progress: bool = False,

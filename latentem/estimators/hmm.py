@@ -56,7 +56,7 @@ class HMM(BaseHMM):
     init_params : {"kmeans", "k-means++", "random", "random_from_data"} or callable
         How the first guesses of the states are made.
     random_state : None, int, Generator or RandomState
-    accelerate : {"auto", "squarem"} or None
+    accelerate : {"auto", "squarem", "anderson"} or None
     stopping : {"aitken", "step"}
     n_jobs : int or None
         None uses the cores the process may use. Results do not depend on it.
@@ -106,7 +106,7 @@ class HMM(BaseHMM):
         n_init: int = 1,
         init_params: InitParams = "kmeans",
         random_state: Any = None,
-        accelerate: Literal["auto", "squarem"] | None = "auto",
+        accelerate: Literal["auto", "squarem", "anderson"] | None = "auto",
         stopping: Literal["aitken", "step"] = "aitken",
         n_jobs: int | None = None,
         verbose: int = 0,

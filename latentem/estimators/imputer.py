@@ -67,7 +67,7 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
         Projected remaining gain, in nats of the whole log-likelihood, at which to stop.
     max_iter : int
         Most EM maps.
-    accelerate : {"auto", "squarem"} or None
+    accelerate : {"auto", "squarem", "anderson"} or None
         "auto" turns SQUAREM on when plain EM is seen to be slow.
     random_state : None, int, Generator or RandomState
         Draws how the start is pushed away from symmetry; None pushes it the same way
@@ -140,7 +140,7 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
         method: Literal["auto", "em", "monotone"] = "auto",
         tol: float = 1e-3,
         max_iter: int = 1000,
-        accelerate: Literal["auto", "squarem"] | None = "auto",
+        accelerate: Literal["auto", "squarem", "anderson"] | None = "auto",
         random_state: Any = None,
         n_jobs: int | None = None,
         add_indicator: bool = False,

@@ -85,7 +85,7 @@ class MixtureModel(BaseMixture):
         random_state: Any = None,
         warm_start: bool = False,
         verbose: int = 0,
-        accelerate: Literal["auto", "squarem"] | None = "auto",
+        accelerate: Literal["auto", "squarem", "anderson"] | None = "auto",
         stopping: Literal["aitken", "step"] = "aitken",
         n_jobs: int | None = None,
         progress: bool = False,

@@ -45,7 +45,7 @@ DEATHS = (np.arange(10.0), np.array([162, 267, 271, 185, 111, 61, 27, 8, 3, 1.0]
         ({"stopping": "gain"}, "stopping must be one of"),
         ({"space": "log"}, "space must be one of"),
         ({"on_decrease": "stop"}, "on_decrease must be one of"),
-        ({"accelerate": "anderson"}, "accelerate must be 'auto', 'squarem', None or a callable"),
+        ({"accelerate": "fast"}, "accelerate must be 'auto', 'squarem', 'anderson', None or a"),
     ],
 )
 def test_settings_are_checked_with_a_sentence(settings, sentence):
