@@ -63,17 +63,20 @@ def as_text(
     return "\n\n".join(parts)
 
 
-def text_candidates(selection: Selection) -> str:
-    """A line for each candidate, marked as `words.legend` explains."""
+def text_candidates(selection: Selection, size: str = "n_components", noun: str = "states") -> str:
+    """A line for each candidate, marked as `words.legend` explains.
+
+    `size` is the parameter that was tried, and `noun` what it counts.
+    """
     kinds = "covariance_type" in selection.table[0].params
-    head = ["states", *(["covariance"] if kinds else []), selection.criterion.upper(), " "]
+    head = [noun, *(["covariance"] if kinds else []), selection.criterion.upper(), " "]
     rows = [[*head, "log-likelihood", "parameters", "maps"]]
     for i, row in enumerate(selection.table):
         numbers = ["-", "-", "-"]
         if row.error is None:
             numbers = [f"{row.loglik:.3f}", str(row.n_parameters), str(row.n_iter)]
         value = f"{row.value:.2f}" if np.isfinite(row.value) else "-"
-        cells = [str(row.params["n_components"])]
+        cells = [str(row.params[size])]
         cells += [row.params["covariance_type"]] if kinds else []
         rows.append([*cells, value, words.mark(selection, i), *numbers])
     return text_table([list(column) for column in zip(*rows, strict=True)])

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from latentem.cli.arguments import add_format, positive, whole
+from latentem.cli.arguments import add_format, counts, positive, whole
 from latentem.cli.messages import BadInput, say, watched, writable
 
 __all__ = ["DESCRIPTION", "EPILOG", "HELP", "NAME", "USAGE", "add_arguments", "run"]
@@ -31,8 +31,10 @@ Examples:
   latentem impute data.csv -o filled.csv --draws 20 --report report.md
   latentem impute data.csv --na=-99 --columns height,weight --json"""
 
-SETTINGS = ("model", "prior", "draws", "round", "seed", "max_iter", "tol")
-MODELS = ("normal",)
+SETTINGS = (
+    "model", "components", "starts", "prior", "draws", "round", "seed", "max_iter", "tol",
+)  # fmt: skip
+MODELS = ("normal", "mixture", "factor")
 PRIORS = ("ridge", "jeffreys", "inverse-wishart")
 
 
@@ -42,6 +44,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("the model")
     add = model.add_argument
     add("--model", choices=MODELS, default="normal", help="of the rows (default normal)")
+    add(
+        "--components",
+        type=counts,
+        metavar="1:5",
+        help="of the mixture, or factors; BIC chooses among them (default 1:5)",
+    )
+    add(
+        "--starts",
+        type=whole(1),
+        default=3,
+        metavar="N",
+        help="fits of each mixture or factor model from different starts (default 3)",
+    )
     add("--prior", choices=PRIORS, help="of the covariance, for few rows: ridge (default none)")
     add(
         "--draws",
@@ -54,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole(0),
         default=0,
         metavar="N",
-        help="of the draws; the same seed gives the same result (default 0)",
+        help="of starts and draws; the same seed gives the same result (default 0)",
     )
     add(
         "--max-iter",
@@ -92,6 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; the exit code."""
+    _check(args)
     files = _files(args)
     table = _table(args)
     if "out" in files:
@@ -113,6 +129,15 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(as_text(table, found, files, args.round))
     return 0 if found.sound else 3
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse options of another model."""
+    if args.model == "normal" and args.components is not None:
+        raise BadInput("--components is for --model mixture and factor: leave it out")
+    for name in ("prior", "draws"):
+        if args.model != "normal" and getattr(args, name) is not None:
+            raise BadInput(f"--{name} is for --model normal, not {args.model}: leave it out")
 
 
 def _files(args: argparse.Namespace) -> dict[str, Path]:
@@ -155,7 +180,8 @@ def _table(args: argparse.Namespace) -> Any:
 
 def _told(caught: list[warnings.WarningMessage], found: Any) -> list[str]:
     """Sentences of warnings that the results do not repeat."""
-    known = (*found.degenerate, "EM stopped at", "EM did not converge")
+    notes = () if found.result is None else found.result.degenerate
+    known = (*found.degenerate, *notes, "EM stopped at", "EM did not converge")
     texts = dict.fromkeys(str(warning.message) for warning in caught)
     return [text for text in texts if not text.startswith(known)]
 

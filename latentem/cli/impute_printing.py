@@ -10,14 +10,17 @@ import numpy as np
 import latentem
 from latentem.cli import words
 from latentem.cli.gaps import Gaps
-from latentem.cli.imputing import Imputed
+from latentem.cli.hmm_printing import text_candidates
+from latentem.cli.imputing import SIZES, Imputed
 from latentem.cli.messages import listed, named, plural, wrapped
+from latentem.estimators.imputer import GaussianImputer
 from latentem.estimators.little import LittleTest
 from latentem.estimators.tables import text_table
 
 __all__ = [
     "as_json",
     "as_text",
+    "candidates",
     "column_rows",
     "ending",
     "little_sentence",
@@ -41,11 +44,20 @@ def as_text(table: Gaps, found: Imputed, files: dict[str, Path], rounded: bool) 
         if more > 0:
             lines += f"\nand {plural(more, 'more column')} with missing cells (--report has all)"
         parts.append(lines)
+    if found.selection is not None:
+        parts.append(candidates(found))
     parts.append(wrapped(ending(found)))
     parts.append(wrapped(little_sentence(found.little)))
     parts += [wrapped(text) for text in (rounding(table, rounded), written(files)) if text]
     steps = [wrapped(f"- {text}", "  ") for text in _advice(table, found, files)]
     return "\n\n".join([*parts, "Next:\n" + "\n".join(steps)] if steps else parts)
+
+
+def candidates(found: Imputed) -> str:
+    """The numbers of components or factors that were tried, and what their marks mean."""
+    assert found.selection is not None
+    legend = [wrapped(line, "  ") for line in words.legend(found.selection)]
+    return "\n".join([text_candidates(found.selection, *SIZES[found.kind]), *legend])
 
 
 def column_rows(table: Gaps, found: Imputed) -> list[list[str]]:
@@ -124,13 +136,24 @@ def _advice(table: Gaps, found: Imputed, files: dict[str, Path]) -> list[str]:
         return ["No cell is missing in these columns: there is nothing to fill."]
     texts = []
     if found.degenerate:
-        texts.append("Few rows or columns that repeat others: --prior ridge keeps the fit regular.")
+        fewer = f"--components 1:2 tries fewer {SIZES[found.kind][1]}." if found.selection else ""
+        texts.append(fewer or "Few rows or columns that repeat others: --prior ridge keeps the "
+                     "fit regular.")  # fmt: skip
     elif not found.sound:
         texts.append("Give it more steps: --max-iter 10000.")
+    if found.selection is not None:
+        name, noun = SIZES[found.kind]
+        sizes = [row.params[name] for row in found.selection.table]
+        size = found.selection.table[found.selection.best_index].params[name]
+        if size == max(sizes) and len(sizes) > 1:
+            texts.append(f"The most {noun} that were tried are the best: --components 1:{2 * size} "
+                         "looks further.")  # fmt: skip
     texts += _beyond(table, found)
     if "out" not in files:
         texts.append("Write the filled table: -o filled.csv.")
-    if not found.draws:
+    if found.kind != "normal":
+        texts.append("Draws for standard errors, limits and over-imputation: --model normal.")
+    elif not found.draws:
         texts.append(
             "Filled cells are not data: for standard errors that count what is missing, "
             "--draws 20 fills the table 20 times."
@@ -164,7 +187,7 @@ def _beyond(table: Gaps, found: Imputed) -> list[str]:
         return []
     where = listed((f"{named(name)} {count:,}" for name, count in outside.items()), 5)
     text = (
-        f"Imputed cells outside of all that was observed ({where}): a normal distribution has no "
+        f"Imputed cells outside of all that was observed ({where}): normal distributions have no "
         "bounds. Take logarithms of positive columns, or give GaussianImputer min_value= in Python."
     )
     return [text]
@@ -190,6 +213,8 @@ def as_json(
             "whole_columns": table.whole,
         },
         "settings": settings,
+        "candidates": _candidates(found),
+        "best": None if found.selection is None else found.selection.best_index,
         "patterns": [
             {
                 "rows": int(count),
@@ -226,14 +251,34 @@ def as_json(
     }
 
 
+def _candidates(found: Imputed) -> list[dict[str, Any]] | None:
+    if found.selection is None:
+        return None
+    return [
+        {
+            **row.params,
+            "value": words.finite(row.value),
+            "loglik": words.finite(row.loglik),
+            "n_parameters": row.n_parameters,
+            "converged": row.converged,
+            "degenerate": list(row.degenerate),
+            "error": row.error,
+        }
+        for row in found.selection.table
+    ]
+
+
 def _model(found: Imputed) -> dict[str, Any]:
-    """What only some models tell."""
-    information = found.information
-    return {
-        "covariance": found.model.covariance_.tolist(),
-        "fraction_missing_information": None if information is None else information.tolist(),
-        "convergence_rate": words.finite(found.model.convergence_rate_),
-    }
+    """What only some models have."""
+    model, information = found.model, found.information
+    if isinstance(model, GaussianImputer):
+        return {
+            "covariance": model.covariance_.tolist(),
+            "fraction_missing_information": None if information is None else information.tolist(),
+            "convergence_rate": words.finite(model.convergence_rate_),
+        }
+    names = ("weights_", "means_", "covariances_", "components_", "noise_variance_")
+    return {name[:-1]: getattr(model, name).tolist() for name in names if hasattr(model, name)}
 
 
 def _pooled(found: Imputed) -> dict[str, Any] | None:

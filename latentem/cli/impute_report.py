@@ -8,8 +8,15 @@ from pathlib import Path
 import latentem
 from latentem.cli.chapters.chapter import markdown_table
 from latentem.cli.gaps import Gaps
-from latentem.cli.impute_printing import column_rows, ending, little_sentence, rounding, written
-from latentem.cli.imputing import Imputed
+from latentem.cli.impute_printing import (
+    candidates,
+    column_rows,
+    ending,
+    little_sentence,
+    rounding,
+    written,
+)
+from latentem.cli.imputing import SIZES, Imputed
 from latentem.cli.messages import listed, named, plural
 from latentem.estimators.missing_patterns import columns_of_pattern
 from latentem.estimators.overimputation import Overimputation
@@ -44,6 +51,8 @@ def report(table: Gaps, found: Imputed, files: dict[str, Path], rounded: bool) -
         parts.append(f"![Patterns of missing cells, the most frequent above]({place})")
     rows = column_rows(table, found)
     parts += ["## The model", _model(found), ending(found)]
+    if found.selection is not None:
+        parts.append(f"```\n{candidates(found)}\n```")
     if len(rows) > 1:
         parts.append(markdown_table(rows))
     if found.information is not None:
@@ -78,11 +87,17 @@ def pattern_rows(found: Imputed) -> list[list[str]]:
 
 
 def _model(found: Imputed) -> str:
+    name, noun = SIZES.get(found.kind, ("", ""))
+    size = getattr(found.model, name, 0)
+    what = {
+        "normal": "A multivariate normal distribution of the rows",
+        "mixture": f"A mixture of {size} normal distributions, each with a covariance of its own",
+        "factor": f"A normal distribution with a covariance of {size} {noun} and noise",
+    }[found.kind if found.selection is not None else "normal"]
     return (
-        "A multivariate normal distribution of the rows, fitted by maximum likelihood to all cells "
-        "that are there. A missing cell gets its mean given the rest of its row. That is right "
-        "where cells are missing at random: whether one is missing may depend on what was seen, "
-        "not on what it would have held."
+        f"{what}, fitted by maximum likelihood to all cells that are there. A missing cell gets "
+        "its mean given the rest of its row. That is right where cells are missing at random: "
+        "whether one is missing may depend on what was seen, not on what it would have held."
     )
 
 

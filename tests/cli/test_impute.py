@@ -212,6 +212,70 @@ def test_model_is_saved(folder: Path, capsys: Any) -> None:
     assert list(imputer.feature_names_in_) == list(AIR.columns)
 
 
+@pytest.mark.parametrize("kind", ["mixture", "factor"])
+def test_mixtures_and_factors_fill_by_their_own_means(kind: str, folder: Path, capsys: Any) -> None:
+    argv = ("--model", kind, "--components", "1:2", "--starts", "2", "--report", "r.md")
+    code, found, err = run(capsys, "air.csv", "-o", "f.csv", *argv, "--save", "m.npz")
+    assert (code, err) == (0, "")
+    model = latentem.load("m.npz")
+    filled = pandas.read_csv("f.csv", **EXACTLY)
+    assert np.array_equal(filled.to_numpy(), model.impute(AIR.to_frame()))
+    name = {"mixture": "n_components", "factor": "n_factors"}[kind]
+    assert [row[name] for row in found["candidates"]] == [1, 2]
+    assert found["best"] == 1
+    assert getattr(model, name) == 2
+    parts = {
+        "mixture": ["weights", "means", "covariances"],
+        "factor": ["components", "noise_variance"],
+    }[kind]
+    assert list(found["model"]) == ["mean", "std", *parts, "loglik"]
+    for part in parts:
+        assert found["model"][part] == getattr(model, f"{part}_").tolist()
+    drawn = model.sample(200_000, random_state=0)
+    rows = drawn[0] if kind == "mixture" else drawn
+    np.testing.assert_allclose(found["model"]["mean"], rows.mean(axis=0), rtol=0.01)
+    np.testing.assert_allclose(found["model"]["std"], rows.std(axis=0), rtol=0.01)
+    assert found["settings"]["components"] == [1, 2]
+    assert "2 normal" in Path("r.md").read_text() or "2 factors" in Path("r.md").read_text()
+    assert main(["impute", "air.csv", *argv[:-2]]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "* the best" in out
+    assert "--components 1:4 looks further" in out
+    assert "--model normal" in out
+
+
+@pytest.mark.parametrize("kind", ["mixture", "factor"])
+def test_columns_of_one_value_take_no_part_in_any_model(
+    kind: str, folder: Path, capsys: Any
+) -> None:
+    frame = AIR.to_frame()[["Ozone", "Wind", "Temp"]]
+    frame.insert(1, "one", np.where(np.arange(153) % 3, 7.5, np.nan))
+    frame.to_csv("one.csv", index=False)
+    argv = ("--model", kind, "--components", "1", "--starts", "1")
+    code, found, err = run(capsys, "one.csv", "-o", "f.csv", *argv)
+    assert code == 0
+    assert "column 1 ('one') has one value only, 7.5" in err
+    assert (found["model"]["mean"][1], found["model"]["std"][1]) == (7.5, 0.0)
+    filled = pandas.read_csv("f.csv")
+    assert (filled["one"] == 7.5).all()
+    run(capsys, "one.csv", "-o", "g.csv", *argv, "--columns", "Ozone,Wind,Temp")
+    assert np.array_equal(filled["Ozone"], pandas.read_csv("g.csv")["Ozone"])
+    Path("k.csv").write_text("x,y\n1,\n1,2\n,2\n")
+    assert main(["impute", "k.csv", "-o", "h.csv", "--model", kind]) == 0
+    assert "No column varies" in capsys.readouterr().out
+
+
+def test_too_few_rows_for_so_many_components_is_exit_3(folder: Path, capsys: Any) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(12, 4))
+    x[3, 2] = np.nan
+    pandas.DataFrame(x, columns=list("abcd")).to_csv("few.csv", index=False)
+    assert main(["impute", "few.csv", "--model", "mixture", "--components", "3"]) == 3
+    out = " ".join(capsys.readouterr().out.split())
+    assert "! degenerate" in out
+    assert "--components 1:2 tries fewer components" in out
+
+
 # --------------------------------------------------------------------- the file as it is written
 
 #: Files, their encoding and options. ⟨mark⟩ is a cell that is to be filled, all else has to stay.
@@ -428,6 +492,16 @@ ERRORS = {
     "infinity": ("a,b\n1,2\ninf,\n", (), "column 'a' holds infinity in row 2"),
     "too large": ("a,b\n1e200,2\n3,\n", (), "cannot be imputed: X has values up to 1e+200"),
     "ragged": ("a,b\n1,2\n3,4,5\n", (), "line 3 has 3 cells"),
+    "components of a normal": ("a,b\n1,2\n3,\n", ("--components", "2"), "leave it out"),
+    "prior of a mixture": (
+        "a,b\n1,2\n3,\n", ("--model", "mixture", "--prior", "ridge"), "is for --model normal",
+    ),
+    "draws of factors": (
+        "a,b\n1,2\n3,\n", ("--model", "factor", "-o", "f", "--draws", "5"), "not factor",
+    ),
+    "too many factors": (
+        "a,b\n1,2\n3,\n2,2\n", ("--model", "factor", "--components", "3"), "n_factors=3 is too",
+    ),
     "draws alone": ("a,b\n1,2\n3,\n", ("--draws", "5"), "give -o filled.csv"),
     "out is data": ("a,b\n1,\n", ("-o", "data.csv"), "is the data: it is not overwritten"),
     "out folder": ("a\n1\n", ("-o", "no/f.csv"), "the folder 'no' of 'no/f.csv' does not exist"),
