@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -100,7 +101,8 @@ def imputed(table: Gaps, args: argparse.Namespace, progress: bool) -> Imputed:
         fit: Callable[..., Imputed] = _mixture if args.model == "mixture" else _factor
         return fit(table.X, columns, args, progress)
     except (ValueError, CollapsedError, np.linalg.LinAlgError) as error:
-        raise BadInput(f"{table.file!r} cannot be imputed: {error}") from None
+        text = str(error).replace("Use a prior, or method='posterior'", "Give --prior ridge")
+        raise BadInput(f"{table.file!r} cannot be imputed: {text}") from None
 
 
 def _normal(X: Any, args: argparse.Namespace, progress: bool) -> Imputed:
@@ -209,7 +211,9 @@ def _little(X: Any) -> LittleTest | str:
     if X.shape[1] > MOST_TESTED:
         return f"there are more than {MOST_TESTED} columns"
     try:
-        found = little_mcar_test(X)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a fit without a prior that is not the one told of
+            found = little_mcar_test(X)
     except (ValueError, CollapsedError) as error:
         return str(error).removeprefix("Little's test needs a regular covariance: ")
     return found if found.df else "all rows miss the same cells"

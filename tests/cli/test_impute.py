@@ -469,6 +469,10 @@ def test_more_columns_than_rows_is_exit_3_and_names_the_prior(folder: Path, caps
         out.split()
     )
     assert main(["impute", "wide.csv", "--prior", "ridge"]) == 0
+    assert capsys.readouterr().err == ""  # nothing of the fit that Little's test would need
+    assert main(["impute", "wide.csv", "-o", "f.csv", "--draws", "2"]) == 2
+    assert "all left the covariance singular" in (told := capsys.readouterr().err)
+    assert "Give --prior ridge" in told
 
 
 def test_columns_never_seen_together_are_told(folder: Path, capsys: Any) -> None:
