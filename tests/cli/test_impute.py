@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -572,6 +574,31 @@ def test_missing_matplotlib_names_the_command(
     monkeypatch.setitem(sys.modules, "matplotlib.backend_bases", None)
     assert main(["impute", "air.csv", "--plot", "p.png"]) == 2
     assert "pip install 'latentem[cli]'" in capsys.readouterr().err
+
+
+def test_progress_is_shown_on_a_terminal_only(folder: Path) -> None:
+    pytest.importorskip("tqdm")
+    pytest.importorskip("pty")
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    terminal, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    root = str(Path(latentem.__file__).parents[1])
+    command = [sys.executable, "-m", "latentem", "impute", "air.csv", "-o", "f.csv", "--draws", "3"]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=side, env={**os.environ, "PYTHONPATH": root},
+        check=True, text=True,
+    )  # fmt: skip
+    os.close(side)
+    shown = os.read(terminal, 2**16).decode()
+    os.close(terminal)
+    assert re.search(r"imputations: +\d+%", shown)
+    assert "EM: " in shown
+    assert "imputations" not in done.stdout
+    assert "Converged" in done.stdout
 
 
 def test_json_keys_and_options_are_those_of_the_guide(folder: Path, capsys: Any) -> None:
