@@ -196,11 +196,11 @@ def _assign(path: Any, model: Any, table: Any) -> None:
     from latentem.engine.archive import atomically
 
     shares = model.predict_proba(table.X)
-    n = len(table.complete)
+    n = len(table.used)
     component = pandas.array([pandas.NA] * n, dtype="Int64")
-    component[table.complete] = shares.argmax(axis=1)
+    component[table.used] = shares.argmax(axis=1)
     probability = pandas.Series(float("nan"), index=range(n))
-    probability[table.complete] = shares.max(axis=1)
+    probability[table.used] = shares.max(axis=1)
     frame = pandas.DataFrame(
         {"row": range(1, n + 1), "component": component, "probability": probability}
     )

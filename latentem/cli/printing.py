@@ -61,9 +61,10 @@ def as_json(
         "latentem": latentem.__version__,
         "data": {
             "file": table.file,
-            "rows": len(table.complete),
+            "rows": len(table.used),
             "rows_used": len(table.X),
             "rows_left_out": table.rows_left_out.tolist(),
+            "missing_cells": table.gaps,
             "columns": table.names,
             "columns_left_out": [
                 {"column": name, "reason": reason} for name, reason in table.dropped

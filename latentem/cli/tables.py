@@ -56,18 +56,18 @@ class Table:
     Attributes
     ----------
     X : DataFrame (rows used, columns), float64
-    complete : (rows in the file,) bool array
-        The rows that were used: no cell of them, and not their weight, is missing.
+    used : (rows in the file,) bool array
+        The rows that were used: some cell of them was seen, and their weight.
     weights : (rows used,) array or None
     dropped : list of (column, reason)
         Columns left out.
     gaps : dict
-        Missing cells of each column that has some, weights too.
+        Missing cells of each column used that has some, in the rows used.
     """
 
     file: str
     X: Any
-    complete: Array
+    used: Array
     weights: Array | None = None
     weights_name: str | None = None
     dropped: list[tuple[str, str]] = field(default_factory=list)
@@ -81,19 +81,24 @@ class Table:
     @property
     def rows_left_out(self) -> Array:
         """Their numbers; row 1 is the first below the header."""
-        return np.flatnonzero(~self.complete) + 1
+        return np.flatnonzero(~self.used) + 1
 
     def messages(self) -> list[str]:
         """What was left out, a sentence each."""
         texts = [f"column {name!r} is left out: {reason}" for name, reason in self.dropped]
         rows = self.rows_left_out
         if len(rows):
-            where = listed(f"{named(name)} {count:,}" for name, count in self.gaps.items())
             which = f"row{'' if len(rows) == 1 else 's'} {listed(rows)}"
+            weight = "" if self.weights_name is None else ", or their weight is missing"
             texts.append(
-                f"{len(rows):,} of {plural(len(self.complete), 'row')} left out, because a cell is "
-                f"missing ({where}): {which}, counted below the header: this command "
-                "fits complete rows"
+                f"{len(rows):,} of {plural(len(self.used), 'row')} left out, because all their "
+                f"cells are missing{weight}: {which}, counted below the header"
+            )
+        if self.gaps:
+            where = listed(f"{named(name)} {count:,}" for name, count in self.gaps.items())
+            texts.append(
+                f"{plural(sum(self.gaps.values()), 'empty cell')} ({where}): rows count with what "
+                "was seen of them"
             )
         return texts
 
@@ -266,7 +271,7 @@ def _first_line(error: BaseException) -> str:
 def numbers(
     frame: Any, file: str, columns: Sequence[str] = (), weights: str | None = None
 ) -> Table:
-    """The columns of numbers, or those of them that are asked for, in complete rows.
+    """The columns of numbers, or those of them that are asked for, in rows with a cell seen.
 
     Parameters
     ----------
@@ -283,22 +288,21 @@ def numbers(
     cells = dict(kept)
     if weights is not None:
         cells[weights] = _weights(frame, weights, file)
-    gaps = {name: int(np.isnan(values).sum()) for name, values in cells.items()}
-    complete = ~np.any([np.isnan(values) for values in cells.values()], axis=0)
-    if not complete.any():
-        raise BadInput(
-            f"no row of {file!r} is complete: each misses a cell in one of "
-            f"{listed(map(named, cells))}. Choose columns with --columns"
-        )
-    present = complete if weights is None else complete & (cells[weights] > 0)
+    seen = np.any([~np.isnan(values) for values in kept.values()], axis=0)
+    present = seen if weights is None else seen & (cells[weights] > 0)
+    if not present.any():
+        raise BadInput(f"no row of {file!r} has both a weight and a cell that is seen")
     kept, constant = _varying(kept, present, file)
     dropped += constant
-    X = type(frame)({name: values[complete] for name, values in kept.items()})
+    used = np.any([~np.isnan(values) for values in kept.values()], axis=0)
+    used &= True if weights is None else ~np.isnan(cells[weights])
+    X = type(frame)({name: values[used] for name, values in kept.items()})
+    gaps = {name: int(np.isnan(values[used]).sum()) for name, values in kept.items()}
     return Table(
         file=file,
         X=X,
-        complete=complete,
-        weights=None if weights is None else cells[weights][complete],
+        used=used,
+        weights=None if weights is None else cells[weights][used],
         weights_name=weights,
         dropped=dropped,
         gaps={name: count for name, count in gaps.items() if count},
@@ -342,17 +346,22 @@ def _varying(
 ) -> tuple[dict[str, Array], list[tuple[str, str]]]:
     """The columns that vary over the rows used, and the others with the reason."""
     rows = int(present.sum())
-    constant = {name: values[present][0] for name, values in kept.items()
-                if np.all(values[present] == values[present][0])}  # fmt: skip
+    seen = {name: values[present & ~np.isnan(values)] for name, values in kept.items()}
+    constant = {name: values[:1] for name, values in seen.items() if len(np.unique(values)) < 2}
     if len(constant) == len(kept):
-        many = f"the {rows:,} rows of {file!r} that can be used are all the same"
+        many = f"no column of {file!r} varies over the {rows:,} rows that can be used"
         raise BadInput(
             (f"only 1 row of {file!r} can be used" if rows == 1 else many)
             + ": a mixture needs rows that differ"
         )
     varying = {name: values for name, values in kept.items() if name not in constant}
     return varying, [
-        (name, f"it is constant, {value:.15g} in each of the {rows:,} rows used")
+        (
+            name,
+            f"it is constant, {value[0]:.15g} in each of the {len(seen[name]):,} rows that show it"
+            if len(value)
+            else "no row that is used shows it",
+        )
         for name, value in constant.items()
     ]
 

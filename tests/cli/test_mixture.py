@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import latentem
+from latentem import GaussianMixture
 from latentem.cli import main
 from latentem.datasets import load_faithful, load_times_deaths
 
@@ -56,6 +57,7 @@ def test_json_holds_the_selection_and_the_model(folder: Path, capsys: Any) -> No
         "rows": 272,
         "rows_used": 272,
         "rows_left_out": [],
+        "missing_cells": {},
         "columns": ["eruptions", "waiting"],
         "columns_left_out": [],
         "weights": None,
@@ -174,18 +176,32 @@ def test_one_column_is_not_fitted_four_times(folder: Path, capsys: Any) -> None:
 # ------------------------------------------------------------------------------ what is left out
 
 
-def test_rows_with_missing_cells_are_named_and_keep_their_line(folder: Path, capsys: Any) -> None:
+def test_rows_count_with_what_was_seen_and_keep_their_line(folder: Path, capsys: Any) -> None:
     frame = load_faithful().to_frame()
-    frame.loc[3, "waiting"] = np.nan
-    frame.loc[10, "eruptions"] = np.nan
+    frame.loc[[3, 20], "waiting"] = np.nan
+    frame.loc[[3, 10, 30], "eruptions"] = np.nan
+    frame["weight"] = 1.0
+    frame.loc[10, "weight"] = np.nan
     frame.to_csv("holes.csv", index=False)
-    code, found, err = run(capsys, "holes.csv", *FAST, "--assign", "labels.csv")
+    code, found, err = run(
+        capsys, "holes.csv", *FAST, "--weights", "weight", "--assign", "labels.csv",
+        "--plot", "holes.png",
+    )  # fmt: skip
     assert code == 0
-    assert "2 of 272 rows left out, because a cell is missing (eruptions 1, waiting 1)" in err
+    assert "2 of 272 rows left out, because all their cells are missing, or their weight" in err
     assert "rows 4, 11, counted below the header" in err
-    assert "this command fits complete rows" in err
+    assert "2 empty cells (eruptions 1, waiting 1): rows count with what was seen of them" in err
     assert found["data"]["rows_left_out"] == [4, 11]
     assert found["data"]["rows_used"] == 270
+    assert found["data"]["missing_cells"] == {"eruptions": 1, "waiting": 1}
+    X = frame.drop(index=[3, 10])[["eruptions", "waiting"]]
+    fit = GaussianMixture(
+        found["model"]["n_components"],
+        covariance_type=found["model"]["covariance_type"],
+        n_init=3,
+        random_state=0,
+    ).fit(X)
+    assert found["model"]["loglik"] == pytest.approx(fit.loglik_, rel=1e-6)
     with open("labels.csv", newline="") as file:  # noqa: PTH123
         lines = list(csv.DictReader(file))
     assert len(lines) == 272
@@ -200,7 +216,7 @@ def test_all_the_ways_to_write_missing(folder: Path, capsys: Any) -> None:
     Path("na.csv").write_text("a,b\n" + "\n".join(rows) + "\n")
     argv = ("na.csv", "--components", "1", "--covariance", "full")
     found = run(capsys, *argv, "--na=-99,none")[1]
-    assert found["data"]["rows_left_out"] == [1, 2, 3, 4, 5, 6, 7]
+    assert found["data"]["missing_cells"] == {"a": 7}
     _, found, err = run(capsys, *argv)
     assert "column 'a' is left out: row 7 holds 'none', not a number" in err
     assert "give --na 'none'" in err
@@ -240,8 +256,14 @@ def test_constant_columns_are_left_out_by_name(folder: Path, capsys: Any) -> Non
         code, found, err = run(capsys, "constant.csv", *FAST, "--weights", "weight", *argv)
         assert code == 0
         assert found["data"]["columns"] == ["eruptions", "waiting"]
-        assert "column 'year' is left out: it is constant, 1985 in each of the 271 rows used" in err
-        assert "column 'late' is left out: it is constant, 3 in each of the 271 rows used" in err
+        assert (
+            "column 'year' is left out: it is constant, 1985 in each of the 271 rows that show it"
+            in err
+        )
+        assert (
+            "column 'late' is left out: it is constant, 3 in each of the 271 rows that show it"
+            in err
+        )
         assert found["convergence"]["notes"] == []
         assert [part["column"] for part in found["data"]["columns_left_out"]] == ["year", "late"]
 
@@ -253,8 +275,8 @@ def test_names_with_commas_are_quoted_in_lists(folder: Path, capsys: Any) -> Non
     frame.to_csv("named.csv", index=False)
     assert main(["mixture", "named.csv", *FAST]) == 0
     out, err = capsys.readouterr()
-    assert "271 rows, 2 columns ('length, min', waiting)" in out
-    assert "('length, min' 1): row 4" in err
+    assert "272 rows, 2 columns ('length, min', waiting)" in out
+    assert "1 empty cell ('length, min' 1)" in err
     found = run(capsys, "named.csv", *FAST, "--columns", "length, min", "--columns", "waiting")[1]
     assert found["data"]["columns"] == ["length, min", "waiting"]
 
@@ -328,7 +350,12 @@ ERRORS = {
     "no numbers": ("a,b\nx,y\n", (), "has no column of numbers"),
     "comma": ("a;b\n1,5;x\n", (), "give --decimal ,"),
     "infinity": ("a\n1\ninf\n", (), "column 'a' holds infinity in row 2"),
-    "no complete row": ("a,b\n1,\n,2\n", (), "no row of 'data.csv' is complete"),
+    "one cell a column": ("a,b\n1,\n,2\n", (), "no column of 'data.csv' varies over the 2 rows"),
+    "weights elsewhere": (
+        "a,w\n1,\n,2\n3,\n",
+        ("--weights", "w"),
+        "no row of 'data.csv' has both a weight and",
+    ),
     "weights unknown": ("a\n1\n", ("--weights", "w"), "no column 'w'"),
     "weights text": ("a,w\n1,x\n", ("--weights", "w"), "'w' of 'data.csv' cannot be weights"),
     "weights negative": ("a,w\n1,1\n2,-1\n", ("--weights", "w"), "row 2 has -1"),

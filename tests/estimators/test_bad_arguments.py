@@ -47,7 +47,7 @@ WRONG = {
         (labels(np.full((N, 2), np.nan)), ["do not sum to 1"]),
         (labels(np.ones((N, 3)) / 3), ["(60, 2)", "got (60, 3)"]),
     ],
-    "accelerate": [(value, ["'auto', 'squarem', None"]) for value in ("foo", 1, True)],
+    "accelerate": [(value, ["'auto', 'squarem', 'anderson', None"]) for value in ("foo", 1, True)],
     "stopping": [(value, ["'aitken', 'step'"]) for value in ("foo", None)],
     "tol": [(value, ["number >= 0"]) for value in (-1, None, "x", np.nan, 1j)],
     "reg_covar": [(value, [">= 0"]) for value in (-1, None, "x", np.nan, np.inf)],
