@@ -13,13 +13,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import first_fit, hmm, imputer, memory, mixture, optimum, selection
+from benchmarks import factor, first_fit, hmm, imputer, memory, mixture, optimum, selection
 from benchmarks.report import Row, machine, plot, table
 
 BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "mixture": mixture.run,
     "hmm": hmm.run,
     "imputer": imputer.run,
+    "factor": factor.run,
     "optimum": optimum.run,
     "selection": selection.run,
     "first_fit": first_fit.run,
