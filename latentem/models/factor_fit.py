@@ -2,8 +2,8 @@
 
 EM goes to a maximum at noise 0 (a Heywood case) slower than any geometric sequence: the
 smaller a noise, the shorter its steps, and no extrapolation of steps helps. So the
-accelerator tries now and then what the likelihood is with the smallest noise at its floor;
-the driver takes that up only if it is no lower.
+accelerator tries now and then what the likelihood is with the smallest noise at its floor,
+or, where it rises from there, well above it; the driver takes that up only if it is no lower.
 """
 
 from __future__ import annotations
@@ -27,9 +27,13 @@ Array = np.ndarray
 #: Share of the variance of a column below which its noise may be on its way to 0.
 SMALL = 0.02
 #: Maps before the first try; refused tries double the wait for the next.
-WAIT = 10
+WAIT = 25
 #: Maps before anything is accelerated with ``accelerate="auto"``.
 PATIENCE = 12
+#: A noise below this many floors that rises is lifted by the factor LIFT: from its floor EM takes
+#: as many maps as to it.
+NEAR = 100.0
+LIFT = 30.0
 
 
 def fit_factors(
@@ -58,7 +62,7 @@ def _next_of(starts: Iterator[Callable[..., FactorParams]]) -> Callable[..., Fac
 
 
 class FloorSquarem(Squarem):
-    """SQUAREM that also tries noise variances at their floors.
+    """SQUAREM that also tries noise variances at their floors, and lifts them from there.
 
     Parameters
     ----------
@@ -76,7 +80,7 @@ class FloorSquarem(Squarem):
         self._plain = plain
         self._maps, self._next, self._wait = 0, max(WAIT, plain), WAIT
         self._tried: int | None = None
-        self._refused: dict[int, float] = {}  # shares at which columns were refused
+        self._refused: dict[int, tuple[float, float]] = {}  # shares around those that were tried
 
     def rests(self) -> bool:
         self._maps += 1
@@ -84,29 +88,36 @@ class FloorSquarem(Squarem):
 
     def propose(self, current: Array, image: Array) -> Array | None:
         if self._maps >= self._next:
-            proposal = self._at_floor(image)
+            proposal = self._beyond(current, image)
             self._next = self._maps + self._wait
             if proposal is not None:
                 self._first = None
                 return proposal
         return super().propose(current, image)
 
-    def _at_floor(self, flat: Array) -> Array | None:
-        """The point with the smallest noise at its floor and its loadings larger by as much."""
+    def _beyond(self, current: Array, image: Array) -> Array | None:
+        """The image with one noise where it is going: to its floor, or well above it.
+
+        Loadings of that column become larger or smaller, so that its variance stays.
+        """
         d, q = len(self._variances), self._n_factors
-        begin = d + d * q  # after the mean and the loadings
-        share = np.exp(flat[begin : begin + d]) / self._variances
-        small = (share < SMALL) & (share > 2 * self._floor)
-        for j, limit in self._refused.items():
-            small[j] &= share[j] < limit
-        if not small.any():
+        noise = slice(d + d * q, d + d * q + d)  # after the mean and the loadings
+        rises = image[noise] - current[noise]
+        share = np.exp(image[noise]) / self._variances
+        falling = (share < SMALL) & (share > 2 * self._floor) & (rises < 0)
+        rising = (share < NEAR * self._floor) & (rises > 0)
+        for j, (low, high) in self._refused.items():
+            falling[j] &= not low < share[j] < high
+            rising[j] &= not low < share[j] < high
+        if not (falling | rising).any():
             return None
-        j = int(np.argmin(np.where(small, share, np.inf)))
+        j = int(np.argmin(np.where(falling | rising, share, np.inf)))
+        there = self._floor if falling[j] else min(LIFT * share[j], SMALL)
         self._tried = j
-        self._refused[j] = 0.5 * share[j]
-        out = flat.copy()
-        out[begin + j] = np.log(self._floor * self._variances[j])
-        out[d + j * q : d + (j + 1) * q] /= np.sqrt(1 - share[j])
+        self._refused[j] = (0.5 * share[j], 2 * share[j])
+        out = image.copy()
+        out[noise.start + j] = np.log(there * self._variances[j])
+        out[d + j * q : d + (j + 1) * q] *= np.sqrt((1 - there) / (1 - share[j]))
         return out
 
     def observe(self, accepted: bool) -> None:

@@ -13,7 +13,7 @@ from latentem import EM, DegenerateComponentWarning, NotIdentifiedWarning, stand
 from latentem.engine.backends import SerialBackend
 from latentem.engine.trees import leaves
 from latentem.models import FactorAnalyzer, FactorParams, MultivariateNormal, NormalParams
-from latentem.models.factor_fit import fit_factors
+from latentem.models.factor_fit import WAIT, FloorSquarem, fit_factors
 from latentem.models.factor_scores import factor_scores
 from latentem.models.factor_statistics import unpack
 from latentem.testing import check_model
@@ -390,6 +390,35 @@ def test_a_heywood_case_is_reached_and_told():
     assert not result.degenerate
     plain = EM(tol=0, max_iter=500, accelerate=None).run(result.model, x)
     assert plain.loglik < result.loglik
+
+
+def test_the_accelerator_goes_to_the_floor_and_up_from_it():
+    """The smallest noise that moves is taken where it goes; a refused one not again nearby."""
+    model = FactorAnalyzer(1).learn(table(60, 3, 1, 0.1))
+    variances = model.units.scale**2
+    accelerator = FloorSquarem(model)
+    noise = slice(6, 9)
+
+    def point(*shares):
+        out = np.arange(12.0)
+        out[noise] = np.log(variances * shares)
+        return out
+
+    def proposed(before, after):
+        for _ in range(4 * WAIT):
+            accelerator.rests()
+        return accelerator.propose(point(*before), point(*after))
+
+    low = proposed((0.4, 0.011, 0.015), (0.3, 0.010, 0.014))  # the first is not small
+    np.testing.assert_allclose(np.exp(low[noise]) / variances, [0.3, 1e-6, 0.014], rtol=1e-9)
+    np.testing.assert_allclose(low[3:6] / [3, 4, 5], [1, np.sqrt((1 - 1e-6) / 0.99), 1], rtol=1e-9)
+    np.testing.assert_array_equal(low[[0, 1, 2, 9, 10, 11]], [0, 1, 2, 9, 10, 11])
+    accelerator.observe(False)
+    other = proposed((0.4, 0.011, 0.015), (0.3, 0.010, 0.014))
+    np.testing.assert_allclose(np.exp(other[noise]) / variances, [0.3, 0.010, 1e-6], rtol=1e-9)
+    accelerator.observe(True)
+    high = proposed((0.4, 0.3, 2e-6), (0.3, 0.3, 3e-6))
+    np.testing.assert_allclose(np.exp(high[noise]) / variances, [0.3, 0.3, 9e-5], rtol=1e-9)
 
 
 def test_two_columns_that_are_one_have_no_maximum():
