@@ -79,14 +79,15 @@ class FloorSquarem(Squarem):
         self._n_factors, self._floor = model.n_factors, model.noise_floor
         self._plain = plain
         self._maps, self._next, self._wait = 0, max(WAIT, plain), WAIT
-        self._tried: int | None = None
-        self._refused: dict[int, tuple[float, float]] = {}  # shares around those that were tried
+        self._tried: tuple[int, tuple[float, float]] | None = None
+        self._refused: dict[int, tuple[float, float]] = {}  # shares around those that were
 
     def rests(self) -> bool:
         self._maps += 1
         return super().rests() or self._maps <= self._plain
 
     def propose(self, current: Array, image: Array) -> Array | None:
+        self._tried = None
         if self._maps >= self._next:
             proposal = self._beyond(current, image)
             self._next = self._maps + self._wait
@@ -113,8 +114,7 @@ class FloorSquarem(Squarem):
             return None
         j = int(np.argmin(np.where(falling | rising, share, np.inf)))
         there = self._floor if falling[j] else min(LIFT * share[j], SMALL)
-        self._tried = j
-        self._refused[j] = (0.5 * share[j], 2 * share[j])
+        self._tried = j, (0.5 * share[j], 2 * share[j])
         out = image.copy()
         out[noise.start + j] = np.log(there * self._variances[j])
         out[d + j * q : d + (j + 1) * q] *= np.sqrt((1 - there) / (1 - share[j]))
@@ -124,5 +124,7 @@ class FloorSquarem(Squarem):
         if self._tried is None:
             super().observe(accepted)
             return
-        self._tried = None
+        (j, near), self._tried = self._tried, None
         self._wait = WAIT if accepted else 2 * self._wait
+        if not accepted:
+            self._refused[j] = near
