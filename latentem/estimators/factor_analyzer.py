@@ -57,9 +57,9 @@ class FactorAnalyzer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Most EM maps.
     n_init : int
         Starts: from principal axes, the others from random loadings.
-    accelerate : {"auto", "squarem"}, callable or None
-        "auto" waits a few maps. Both also try noise variances at their floors, to which plain
-        EM goes without end.
+    accelerate : {"auto", "squarem", "anderson"}, callable or None
+        "auto" is SQUAREM that waits a few maps. With diagonal noise "auto" and "squarem" also
+        try noise variances at their floors, to which EM goes without end.
     random_state : None, int, Generator or RandomState
         For starts after the first, and the default of `sample`.
     n_jobs : int or None
@@ -119,7 +119,9 @@ class FactorAnalyzer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         tol: float = 1e-3,
         max_iter: int = 1000,
         n_init: int = 1,
-        accelerate: Literal["auto", "squarem"] | Callable[[], Accelerator] | None = "auto",
+        accelerate: Literal["auto", "squarem", "anderson"]
+        | Callable[[], Accelerator]
+        | None = "auto",
         random_state: Any = None,
         n_jobs: int | None = None,
     ):
