@@ -54,7 +54,8 @@ def shape(kind: Scatter, k: int, d: int) -> tuple[int, ...]:
 
 def stacked(values: Array, kind: Scatter, d: int) -> Array:
     """A compact array with three axes, as the kernels take all kinds: the same memory."""
-    rows, columns = {"diag": (1, d), "spherical": (1, 1)}.get(kind, (d, d))
+    rows = d if kind in ("full", "tied") else 1
+    columns = 1 if kind == "spherical" else d
     return np.ascontiguousarray(values, dtype=float).reshape(-1, rows, columns)
 
 
