@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from latentem.engine.constraints import Constraint, Fixed, Real
-from latentem.engine.trees import leaves, zip_leaves
+from latentem.engine.trees import leaves, values, zip_leaves
 
 __all__ = ["FlatSpace"]
 
@@ -50,10 +50,10 @@ class FlatSpace:
         ]
         self.like = like
         self.natural = natural
-        names, values = zip(*leaves(like), strict=True) if self._declared else ((), ())
-        self.names: tuple[str, ...] = tuple(names)
+        self.names: tuple[str, ...] = tuple(name for name, _ in leaves(like))
         self._sizes = [
-            constraint.size(value) for constraint, value in zip(self._used, values, strict=True)
+            constraint.size(value)
+            for constraint, value in zip(self._used, values(like), strict=True)
         ]
         self.size = sum(self._sizes)
 
@@ -76,7 +76,7 @@ class FlatSpace:
         """Free coordinates of `params`, shape (size,)."""
         parts = [
             constraint.pack(value)
-            for constraint, (_, value) in zip(self._used, leaves(params), strict=True)
+            for constraint, value in zip(self._used, values(params), strict=True)
         ]
         return np.concatenate(parts) if parts else np.empty(0)
 
@@ -108,5 +108,5 @@ class FlatSpace:
         """Whether `params` are finite and satisfy the declared constraints."""
         return all(
             bool(np.all(np.isfinite(value))) and constraint.holds(value)
-            for constraint, (_, value) in zip(self._declared, leaves(params), strict=True)
+            for constraint, value in zip(self._declared, values(params), strict=True)
         )

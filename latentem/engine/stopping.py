@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from latentem.engine.trees import leaves
+from latentem.engine.trees import values
 
 __all__ = ["Aitken", "growing", "rounding"]
 
@@ -49,7 +49,7 @@ def growing(before: Any, last: Any, new: Any) -> bool:
     Steps within rounding are none; but a number that grows by a factor in each map, as a
     probability that was near 0, is on its way however small it is.
     """
-    for (_, a), (_, b), (_, c) in zip(leaves(before), leaves(last), leaves(new), strict=True):
+    for a, b, c in zip(values(before), values(last), values(new), strict=True):
         step, earlier = np.abs(np.subtract(c, b)), np.abs(np.subtract(b, a))
         unit = max(SLACK * EPS * np.abs(c).max(initial=0.0), SEEN * step.max(initial=0.0))
         if np.any(step > np.maximum(GROWTH * earlier, unit)):

@@ -14,7 +14,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Statistic", "add", "allfinite", "check", "leaves", "rebuild", "scale", "zip_leaves"]
+__all__ = [
+    "Statistic",
+    "add",
+    "allfinite",
+    "check",
+    "leaves",
+    "rebuild",
+    "scale",
+    "values",
+    "zip_leaves",
+]
 
 _LEAVES = (np.ndarray, float, int, np.floating, np.integer)
 
@@ -108,6 +118,23 @@ def leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         raise _unknown(tree)
 
 
+def values(tree: Any) -> list[Any]:
+    """The leaves, in order, without their names."""
+    found: list[Any] = []
+    _collect(tree, found)
+    return found
+
+
+def _collect(tree: Any, found: list[Any]) -> None:
+    if isinstance(tree, tuple):
+        for child in tree:
+            _collect(child, found)
+    elif isinstance(tree, _LEAVES):
+        found.append(tree)
+    elif tree is not None:
+        raise _unknown(tree)
+
+
 def zip_leaves(function: Callable[..., Any], like: Any, *others: Any) -> Any:
     """Apply `function` to each leaf of `like` and the nodes at its place in `others`."""
     if like is None:
@@ -132,4 +159,4 @@ def _fields(node: tuple) -> str:
 
 def allfinite(tree: Any) -> bool:
     """Whether every number in a tree of parameters is finite."""
-    return all(bool(np.all(np.isfinite(leaf))) for _, leaf in leaves(tree))
+    return all(bool(np.all(np.isfinite(leaf))) for leaf in values(tree))

@@ -144,12 +144,13 @@ class Poisson(Family):
                 apart = divergence(counts, rate)
                 out[k] = (apart if seen is None else apart * seen).sum(axis=1)
             return -out - x.constants
-        zero = rates == 0
-        some = zero.any()
-        out = np.log(np.where(zero, 1.0, rates) if some else rates) @ counts.T
+        some_zero = np.count_nonzero(rates) < rates.size
+        out = np.log(np.where(rates == 0, 1.0, rates) if some_zero else rates) @ counts.T
         out -= x.constants
-        out -= rates.sum(axis=1)[:, None] if seen is None else rates @ seen.T
-        return np.where(zero.astype(float) @ counts.T > 0, -np.inf, out) if some else out
+        out -= np.add.reduce(rates, axis=1)[:, None] if seen is None else rates @ seen.T
+        if some_zero:
+            out[(rates == 0).astype(float) @ counts.T > 0] = -np.inf
+        return out
 
     def statistics(
         self, prepared: PoissonParams, x: Encoded, weights: Array, shared: None = None
@@ -198,12 +199,12 @@ def _sums(x: Encoded, weights: Array) -> Counts:
     """Statistics of encoded rows with weights (K, m)."""
     total = weights @ x.counts
     if x.seen is None:
-        weight = np.repeat(weights.sum(axis=1), total.shape[1]).reshape(total.shape)
+        weight = np.repeat(np.add.reduce(weights, axis=1), total.shape[1]).reshape(total.shape)
     else:
         weight = weights @ x.seen
     mean, loss = _mean(weight, total), weights @ x.constants
     if x.plain:
-        return Counts(weight, total, loss + (total - xlogy(total, mean)).sum(axis=1))
+        return Counts(weight, total, loss + np.add.reduce(total - xlogy(total, mean), axis=1))
     for k, rate in enumerate(mean):
         apart = np.where(weights[k][:, None] > 0, divergence(x.counts, rate), 0.0)
         loss[k] += (weights[k] @ (apart if x.seen is None else apart * x.seen)).sum()
@@ -211,7 +212,8 @@ def _sums(x: Encoded, weights: Array) -> Counts:
 
 
 def _mean(weight: Array, total: Array) -> Array:
-    return total / np.where(weight > 0, weight, 1.0)
+    empty = np.count_nonzero(weight) < weight.size
+    return total / (np.where(weight > 0, weight, 1.0) if empty else weight)
 
 
 def divergence(x: Array, rates: Array) -> Array:

@@ -73,7 +73,7 @@ def smooth(
         vectors[:] = chain.last
         pairs = meet(chain, work, offsets, vectors, True, False, weights, status, loglik)[1]
     impossible = np.full(n, -1)
-    if status.any():
+    if np.count_nonzero(status):
         pairs = pairs + _smooth_in_logs(chain, work, offsets, weights, loglik, status, impossible)
     done, parts = np.zeros(n, dtype=np.int64), [offsets]
     if n == 1 and log_density.shape[1] > LONG:

@@ -276,7 +276,7 @@ class HiddenMarkov(LatentModel):
         alone = len(block.lengths) == 1 and len(block.encoded) > 1
         found, visits, family = (self._one_long if alone else self._several)(prepared, block)
         if block.weights is None:
-            loglik = found.loglik.sum()
+            loglik = np.add.reduce(found.loglik)
         else:
             present = block.weights > 0  # 0 * -inf would be NaN
             loglik = block.weights[present] @ found.loglik[present]
@@ -291,7 +291,7 @@ class HiddenMarkov(LatentModel):
         """Sequences smoothed together."""
         posterior, shared = self.evaluate(prepared, block)
         found = smooth(prepared.chain, posterior, block.offsets, block.weights)
-        visits = posterior.sum(axis=1)
+        visits = np.add.reduce(posterior, axis=1)
         if block.missing is not None:
             posterior[:, block.missing] = 0.0
         if len(block.encoded) == 1:

@@ -100,7 +100,7 @@ def chain(startprob: Array, transmat: Array) -> Chain:
         last,
         ahead,
         np.ascontiguousarray(ahead.T),
-        0.0 if np.min(transmat) >= TINY else scaled.FAINT,
+        0.0 if transmat.min() >= TINY else scaled.FAINT,
     )
 
 

@@ -58,11 +58,12 @@ def viterbi(chain: Chain, log_density: Array, offsets: Array) -> tuple[Array, Ar
         with np.errstate(invalid="ignore"):  # infinite densities
             joint = ahead[0].T + moves[0] + back[0]  # over the transition in the middle
         ends = np.unravel_index(np.argmax(joint), joint.shape)
+        states = np.array(ends)[:, None]
         if pointed:  # over before another thread would have woken up
             for side in (0, 1):
-                trace(halves[side], ends[side][None], side == 1)
+                trace(halves[side], states[side], side == 1)
         else:
-            spread(lambda side: trace(halves[side], ends[side][None], side == 1), (0, 1))
+            spread(lambda side: trace(halves[side], states[side], side == 1), (0, 1))
         loglik = np.array([ahead[1][0] + back[1][0] + joint[ends]])
     else:
         vectors, loglik = search(offsets, start, False)

@@ -69,8 +69,8 @@ def maximize_rows(counts: Array, values: Array, free: Array | None) -> Array:
     free : (..., K) bool array, optional
     """
     counts = counts if free is None else np.where(free, counts, 0.0)
-    total = counts.sum(axis=-1, keepdims=True)
-    if free is None and total.min() > 0:
+    total = np.add.reduce(counts, axis=-1, keepdims=True)
+    if free is None and np.count_nonzero(total > 0) == total.size:
         return counts / total
     new = counts / np.where(total > 0, total, 1.0)
     if free is not None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from latentem.engine.moments import Moments
-from latentem.engine.trees import add, allfinite, leaves, scale, zip_leaves
+from latentem.engine.trees import add, allfinite, leaves, scale, values, zip_leaves
 
 
 class Pair(NamedTuple):
@@ -99,3 +99,11 @@ def test_allfinite():
     assert allfinite(Pair(np.zeros(2), 1.0))
     assert not allfinite(Pair(np.array([0.0, np.nan]), 1.0))
     assert not allfinite(Pair(np.zeros(2), np.inf))
+
+
+def test_values_are_the_leaves_without_their_names():
+    tree = ((np.ones(2), None), 3.0, (np.zeros(1),))
+    assert all(a is b for a, (_, b) in zip(values(tree), leaves(tree), strict=True))
+    assert values(None) == []
+    with pytest.raises(TypeError, match="found list"):
+        values((np.ones(2), [1.0]))
