@@ -13,13 +13,14 @@ from hashlib import blake2b
 from typing import Literal
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from sklearn import config_context
 from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.exceptions import ConvergenceWarning
 
 from latentem.engine.backends import one_blas_thread
 
-__all__ = ["InitParams", "remembered", "responsibilities", "spaces"]
+__all__ = ["InitParams", "obeying", "remembered", "responsibilities", "spaces"]
 
 Array = np.ndarray
 InitParams = (
@@ -144,6 +145,27 @@ def _at_rows(rows: Array, n_components: int, n: int) -> Array:
     """Each component sits on one row; the other rows belong to none."""
     shares = np.zeros((n_components, n))
     shares[np.arange(len(rows)), rows] = 1.0
+    return shares
+
+
+def obeying(shares: Array, labels: Array, fit: Array | None) -> Array:
+    """Responsibilities (K, n) in which rows of a known component are of it alone.
+
+    Parameters
+    ----------
+    shares : (K, n) array
+        As guessed.
+    labels : (n,) int array
+        -1 where unknown.
+    fit : (K, n) array or None
+        How well each guessed component fits each row: the components are put in the order
+        in which those with labels fit best. None where whoever guessed has named them.
+    """
+    known = labels >= 0
+    told = (labels[known] == np.arange(len(shares))[:, None]) * 1.0
+    if fit is not None:
+        shares = shares[linear_sum_assignment(told @ fit[:, known].T, maximize=True)[1]]
+    shares[:, known] = told
     return shares
 
 

@@ -21,6 +21,7 @@ from latentem.estimators.settings import em_settings, generator
 from latentem.estimators.starting import family_like, fixed_groups, weights_under
 from latentem.estimators.validation import (
     Table,
+    check_labels,
     check_responsibilities,
     check_start_weights,
     check_table,
@@ -98,7 +99,9 @@ class BaseMixture(DensityMixin, BaseEstimator):
         """The family that the fitted attributes belong to."""
         return self._family()
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> BaseMixture:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, labels: Any = None
+    ) -> BaseMixture:
         """Fit by expectation-maximisation.
 
         Parameters
@@ -108,6 +111,9 @@ class BaseMixture(DensityMixin, BaseEstimator):
         sample_weight : (n_samples,) array-like, optional
             Frequency-type weights: 0 is an absent row, which may hold anything, and 2 is
             the row twice.
+        labels : (n_samples,) array-like of int, optional
+            Known components, 0..n_components - 1, and -1 where unknown (semi-supervised
+            fits). The log-likelihood of a labelled row is that of the row and its label.
 
         Returns
         -------
@@ -121,29 +127,30 @@ class BaseMixture(DensityMixin, BaseEstimator):
         """
         before = dict(vars(self))
         try:
-            return self._fit(X, sample_weight)
+            return self._fit(X, sample_weight, labels)
         except BaseException:
             self.__dict__ = before
             raise
 
-    def _fit(self, X: Any, sample_weight: Any) -> BaseMixture:
+    def _fit(self, X: Any, sample_weight: Any, labels: Any) -> BaseMixture:
         settings = em_settings(self)
         model = self._model()
         table = check_table(self, X, sample_weight, reset=True, family=model.family)
         X, weights, kept = table.x, table.weights, table.kept
         if table.family is not model.family:  # it learned something from the data
             model = self._model(table.family)
+        n = len(X) if kept is None else len(kept)
+        known = None if labels is None else check_labels(labels, n, self.n_components)
+        known = known if known is None or kept is None else known[kept]
+        data = Rows(X, weights, known)
         given_shares = self.responsibilities_init
         if given_shares is not None:
-            n = len(X) if kept is None else len(kept)
             given_shares = check_responsibilities(given_shares, n, self.n_components)
             given_shares = given_shares if kept is None else given_shares[kept]
         self._check_enough(X)
         self._warn_of_columns(X)
-        start = self._start(model, X, weights, given_shares)
-        result = settings.run(
-            model, Rows(X, weights), start=start, rng=generator(self.random_state)
-        )
+        start = self._start(model, data, given_shares)
+        result = settings.run(model, data, start=start, rng=generator(self.random_state))
         self._take(result.params)
         self.model_ = model  # with the family that `_fitted_family` may want
         self.result_ = result
@@ -171,10 +178,9 @@ class BaseMixture(DensityMixin, BaseEstimator):
         """Warn of columns that the family cannot make sense of."""
         return None
 
-    def _start(
-        self, model: Mixture, X: Array, weights: Array | None, shares: Array | None
-    ) -> MixtureParams | Callable:
+    def _start(self, model: Mixture, data: Rows, shares: Array | None) -> MixtureParams | Callable:
         """Parameters to start from, or the function that makes them."""
+        X, weights = data.x, data.weights
         if self.warm_start and hasattr(self, "weights_"):
             try:
                 last = self._current()
@@ -182,7 +188,7 @@ class BaseMixture(DensityMixin, BaseEstimator):
                 raise ValueError(f"warm_start=True cannot go on from here: {error}") from None
             what = "the last fit, from which warm_start=True goes on,"
             return MixtureParams(last.weights, family_like(model, X, last.family, what))
-        given, data = self._given(model, X), Rows(X, weights)
+        given = self._given(model, X)
         self._refuse_fixed(model, given)
         if shares is None:
             completed = self._completed(model, given, data)

@@ -13,6 +13,7 @@ __all__ = [
     "Table",
     "as_array",
     "check_level",
+    "check_labels",
     "check_responsibilities",
     "check_shape",
     "check_start_weights",
@@ -255,6 +256,23 @@ def check_start_weights(weights: Any, n_components: int, name: str = "weights_in
         )
     exact = abs(total - 1.0) <= n_components * np.finfo(float).eps  # as an M-step leaves them
     return weights if exact else weights / total
+
+
+def check_labels(labels: Any, n: int, n_components: int) -> Array:
+    """Known components (n,) int64, -1 where unknown."""
+    found = np.asarray(labels)
+    if found.shape != (n,):
+        raise ValueError(f"labels must have one value per row, shape ({n},), got {found.shape}")
+    if found.dtype.kind == "f" and np.all(np.floor(found) == found):  # as from a table
+        found = found.astype(np.int64)
+    whole = found.dtype.kind in "iu"
+    if not whole or (n and (found.min() < -1 or found.max() >= n_components)):
+        wrong = "" if not whole else f", but labels hold {found.min()} to {found.max()}"
+        raise ValueError(
+            f"labels must be integers: a component, 0..{n_components - 1}, or -1 where it is not "
+            f"known{wrong}"
+        )
+    return found.astype(np.int64)
 
 
 def check_shape(value: Any, shape: tuple[int, ...], name: str) -> Array:

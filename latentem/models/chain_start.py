@@ -19,11 +19,10 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from latentem.engine.backends import SerialBackend
 from latentem.engine.blocks import Sequences, thin
-from latentem.engine.starts import responsibilities
+from latentem.engine.starts import obeying, responsibilities
 from latentem.models.sequences import row_weights
 
 if TYPE_CHECKING:
@@ -143,12 +142,7 @@ def _params(
         transmat = mask / mask.sum(axis=1, keepdims=True)
     named = callable(model.init_params)  # whoever guessed the states has named them
     if rows.labels is not None and (rows.labels >= 0).any():
-        known = rows.labels >= 0
-        told = (rows.labels[known] == np.arange(len(shares))[:, None]) * rows.weights[known]
-        if not named:
-            agreement = told @ shares[:, known].T
-            shares = shares[linear_sum_assignment(agreement, maximize=True)[1]]
-        shares[:, known] = rows.labels[known] == np.arange(len(shares))[:, None]
+        shares = obeying(shares, rows.labels, None if named else shares * rows.weights)
     elif transmat is not None and not named:
         shares = shares[in_order(_moves(shares, rows), transmat)]
     family = model.family.initialize(rows.x, shares * rows.weights, rng)

@@ -25,7 +25,7 @@ from latentem.engine.blocks import Rows, bounds
 from latentem.engine.constraints import Fixed, Simplex
 from latentem.engine.family import Family
 from latentem.engine.model import Diagnosis, Expectation, LatentModel
-from latentem.engine.starts import InitParams, responsibilities
+from latentem.engine.starts import InitParams, obeying, responsibilities
 from latentem.engine.trees import leaves
 from latentem.kernels.posterior import normalise
 
@@ -38,6 +38,8 @@ Array = np.ndarray
 BLOCK_FLOATS = 2**18
 BLOCK_ROWS = (4000, 16000)
 POSTERIOR_FLOATS = 2**20
+#: Nats that stand for a row that is impossible, where labels are matched.
+IMPOSSIBLE = 1e6
 #: Components that differ by fewer nats a row than this are the same.
 SAME = 1e-3
 
@@ -173,14 +175,25 @@ class Mixture(LatentModel):
         for shares in responsibilities(
             self.family.points(x), weights, self.n_components, self.init_params, rng
         ):
-            if known is not None:
-                shares[:, known >= 0] = known[known >= 0] == np.arange(self.n_components)[:, None]
+            if known is not None and (known >= 0).any():
+                shares = obeying(shares, known, self._fits(x, shares, weights, rng))
             found.append(self.from_responsibilities(x, shares * weights, rng))
         if len(found) == 1:
             return found[0]
         sample = Rows(rows, weights, known, x)
         with np.errstate(all="ignore"):
             return max(found, key=lambda params: self.e_step(self.prepare(params), sample).loglik)
+
+    def _fits(
+        self, x: Any, shares: Array, weights: Array, rng: np.random.Generator
+    ) -> Array | None:
+        """Weighted log densities (K, n) under a guess whose components have no names yet."""
+        if callable(self.init_params):
+            return None
+        params = self.family.initialize(x, shares * weights, rng)
+        with np.errstate(all="ignore"):
+            density = self.family.log_density(self.family.prepare(params), x)
+        return weights * np.clip(density, -IMPOSSIBLE, IMPOSSIBLE)
 
     def from_responsibilities(
         self, x: Any, responsibilities: Array, rng: np.random.Generator

@@ -208,9 +208,13 @@ def test_murray_leaves_the_saddle_at_which_the_data_are_symmetric():
     a, b = result.params.covariance[0]
     assert a == pytest.approx(8 / 3, abs=1e-4)
     assert abs(b) / a == pytest.approx(0.5, abs=1e-4)
-    saddle = EM(tol=1e-10).run(model, MURRAY, start=NormalParams(np.zeros(2), 2.5 * np.eye(2)))
-    assert abs(saddle.params.covariance[0, 1]) < 1e-12
+    begun = NormalParams(np.zeros(2), 2.5 * np.eye(2))
+    saddle = EM(tol=0, max_iter=30, accelerate=None).run(model, MURRAY, start=begun)
+    assert abs(saddle.params.covariance[0, 1]) < 1e-6
     assert result.loglik > saddle.loglik + 0.05
+    left = EM(tol=1e-10).run(model, MURRAY, start=begun)  # a covariance of rounding grows
+    on_saddle = left.params.covariance[0, 1] == pytest.approx(0.0, abs=1e-12)  # if it was exactly 0
+    assert on_saddle or left.loglik == pytest.approx(result.loglik, abs=1e-8)
 
 
 def test_columns_never_seen_together_are_named():
