@@ -50,6 +50,7 @@ class BaseMixture(DensityMixin, BaseEstimator):
     fixed: Sequence[str]
     init_params: InitParams
     weights_init: Any
+    weights_prior: Any
     responsibilities_init: Any
     random_state: Any
     warm_start: bool
@@ -85,6 +86,7 @@ class BaseMixture(DensityMixin, BaseEstimator):
             self.n_components if n_components is None else n_components,
             self.init_params,
             fixed=tuple(group for group in self._fixed_groups() if group == "weights"),
+            weights_prior=self.weights_prior,
         )
 
     def _fixed_groups(self) -> tuple[str, ...]:

@@ -55,6 +55,8 @@ SETS = {
 
 
 def _own(family: Family) -> OwnFamily | None:
+    if getattr(family, "prior", None) is not None:
+        return None  # a prior is not written: whoever loads gives the family
     found = FAMILIES.get(type(family).__name__)
     return found if found is not None and type(family) is found.family else None
 

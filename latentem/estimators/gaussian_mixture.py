@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from latentem.estimators.validation import check_shape, check_start_weights
 from latentem.families.conditioning import condition, marginal
 from latentem.families.covariance import KINDS
 from latentem.families.gaussian import Gaussian, GaussianParams
+from latentem.families.gaussian_prior import GaussianPrior, prior_from
 from latentem.models.mixture import Mixture, MixtureParams
 
 __all__ = ["GaussianMixture"]
@@ -79,6 +81,20 @@ class GaussianMixture(BaseMixture):
         Groups that keep their starting values, bit for bit. These must be given by
         `weights_init`, `means_init` and `precisions_init`; everything else becomes
         the maximum given the fixed values.
+    weights_prior : float or (n_components,) array-like, optional
+        Concentrations, at least 1, of a Dirichlet prior of the weights.
+    covariance_prior : "data", float, (d,) or (d, d) array-like, optional
+        Scale of an inverse-Wishart (inverse gamma for diagonal and spherical) prior of the
+        covariances, in squared units of X; the fit then is MAP, and no component can collapse.
+        "data" is the covariance of all rows over ``n_components ** (2 / d)``, with a weak
+        prior of the means (Fraley and Raftery 2007, doi:10.1007/s00357-007-0004-5).
+    covariance_df : float, optional
+        Degrees of freedom of that prior, by default d + 2.
+    means_prior : (n_features,) array-like, optional
+        Where the prior of all means lies, by default the means of the columns.
+    means_weight : float, optional
+        Rows that it counts for; by default 0.01 with ``covariance_prior="data"``, 1 with a
+        `means_prior`, else 0.
 
     Attributes
     ----------
@@ -149,6 +165,11 @@ class GaussianMixture(BaseMixture):
         progress: bool = False,
         callbacks: Sequence[Callable] | None = None,
         fixed: Sequence[str] = (),
+        weights_prior: Any = None,
+        covariance_prior: Any = None,
+        covariance_df: float | None = None,
+        means_prior: Any = None,
+        means_weight: float | None = None,
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -170,10 +191,42 @@ class GaussianMixture(BaseMixture):
         self.progress = progress
         self.callbacks = callbacks
         self.fixed = fixed
+        self.weights_prior = weights_prior
+        self.covariance_prior = covariance_prior
+        self.covariance_df = covariance_df
+        self.means_prior = means_prior
+        self.means_weight = means_weight
 
     def _family(self) -> Gaussian:
         fixed = tuple(group for group in self._fixed_groups() if group != "weights")
-        return Gaussian(self.covariance_type, self.reg_covar, fixed)
+        return Gaussian(self.covariance_type, self.reg_covar, fixed, self._prior())
+
+    def _prior(self) -> Callable[[Array], GaussianPrior] | None:
+        """The function that makes the prior from the data; None where there is none."""
+        if self.covariance_prior is None:
+            for name in ("covariance_df", "means_prior", "means_weight"):
+                if getattr(self, name) is not None:
+                    raise ValueError(
+                        f"{name} is part of a prior of means and covariances together: give "
+                        "covariance_prior too, 'data' for example"
+                    )
+            return None
+        return partial(
+            prior_from,
+            kind=self.covariance_type,
+            k=self.n_components,
+            mean=self.means_prior,
+            mean_weight=self.means_weight,
+            scale=self.covariance_prior,
+            df=self.covariance_df,
+        )
+
+    def _fitted_family(self) -> Gaussian:
+        family, model = self._family(), getattr(self, "model_", None)
+        if family.prior is None or model is None:
+            return family
+        made = model.family.prior
+        return Gaussian(family.covariance_type, 0.0, family.fixed, made or family.prior)
 
     def _argument(self, group: str) -> str:
         return {"means": "means_init", "covariances": "precisions_init"}[group]

@@ -47,6 +47,8 @@ class MixtureModel(BaseMixture):
         ``("weights",)`` keeps the weights at `weights_init`, which must be given.
         Groups of the family are fixed there, for example ``Poisson(fixed=("lambdas",))``,
         at the values of `family_init`.
+    weights_prior : float or (n_components,) array-like, optional
+        Concentrations, at least 1, of a Dirichlet prior of the weights.
 
     Attributes
     ----------
@@ -91,6 +93,7 @@ class MixtureModel(BaseMixture):
         progress: bool = False,
         callbacks: Sequence[Callable] | None = None,
         fixed: Sequence[str] = (),
+        weights_prior: Any = None,
     ):
         self.family = family
         self.n_components = n_components
@@ -110,6 +113,7 @@ class MixtureModel(BaseMixture):
         self.progress = progress
         self.callbacks = callbacks
         self.fixed = fixed
+        self.weights_prior = weights_prior
 
     def _family(self) -> Family:
         return self.family

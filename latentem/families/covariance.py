@@ -326,6 +326,21 @@ def _raises(new: Array, old: Array, scatter: Array) -> bool:
     return bool(loss[1] - loss[0] > 4 * EPS * rounding)
 
 
+def leaning(covariances: Array, moments: Moments) -> Array:
+    """Covariances of a start: those of few rows lean on the spread of all, uncorrelated."""
+    kind, d = moments.kind, moments.mean.shape[1]
+    if kind == "tied":
+        return covariances
+    spread = overall(moments)[1]
+    target = np.diag(spread.diagonal()) if kind == "full" else spread
+    if kind == "spherical":
+        target = spread.mean()
+    weight = per_covariance(moments.weight, kind)
+    extra = np.where(weight < 2 * d + 1, d + 1.0, 0.0)
+    share = along(extra / np.where(extra + weight > 0, extra + weight, 1.0), covariances)
+    return (1 - share) * covariances + share * target
+
+
 def on_floor(covariances: Array, floor: Array, columns: Array, kind: Scatter) -> Array:
     """Components whose covariances are singular up to rounding in the chosen columns.
 

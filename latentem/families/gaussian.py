@@ -24,6 +24,7 @@ Rows with missing cells: `latentem.families.partial` for diagonal and spherical 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +38,7 @@ from latentem.engine.moments import Moments, Scatter, outer
 from latentem.families import covariance as cov
 from latentem.families import incomplete, partial
 from latentem.families.degeneracy import degenerate
+from latentem.families.gaussian_prior import GaussianPrior
 from latentem.families.incomplete import Component, Incomplete
 from latentem.families.partial import LOG_2PI, SAFE, Partial
 from latentem.kernels.gaussian import (
@@ -108,6 +110,8 @@ class Gaussian(Family):
         exact maximum likelihood; otherwise maps need not raise the likelihood.
     fixed : tuple of {"means", "covariances"}
         Groups that keep their starting values.
+    prior : GaussianPrior, or function of rows (n, d) that makes one, optional
+        The fit then is MAP: no covariance can collapse.
 
     Examples
     --------
@@ -127,6 +131,7 @@ class Gaussian(Family):
         covariance_type: Scatter = "full",
         reg_covar: float = 0.0,
         fixed: tuple[str, ...] = (),
+        prior: GaussianPrior | Callable[[Array], GaussianPrior] | None = None,
     ):
         if covariance_type not in cov.KINDS:
             raise ValueError(f"covariance_type must be one of {cov.KINDS}, got {covariance_type!r}")
@@ -136,18 +141,22 @@ class Gaussian(Family):
         unknown = set(fixed) - {"means", "covariances"}
         if unknown:
             raise ValueError(f"fixed knows 'means' and 'covariances', got {sorted(unknown)}")
+        if prior is not None and reg_covar > 0:
+            raise ValueError("reg_covar and a prior both widen covariances: use one of them")
         self.covariance_type: Scatter = covariance_type
         self.reg_covar = float(reg_covar)
         self.monotone = self.reg_covar == 0
         self.fixed = tuple(fixed)
+        self.prior = prior
 
     def __repr__(self) -> str:
         ridge = f", reg_covar={self.reg_covar!r}" if self.reg_covar else ""
         fixed = f", fixed={self.fixed!r}" if self.fixed else ""
-        return f"Gaussian({self.covariance_type!r}{ridge}{fixed})"
+        prior = "" if self.prior is None else ", prior=..."
+        return f"Gaussian({self.covariance_type!r}{ridge}{fixed}{prior})"
 
     def learn(self, X: Array) -> Gaussian:
-        """The family itself; ValueError for a column whose variance float64 cannot hold."""
+        """The family, its prior made; ValueError for a variance that float64 cannot hold."""
         if not np.all(np.ptp(X[:64], axis=0) >= SMALLEST):  # mostly the first rows tell
             ranges = np.fmax.reduce(X, axis=0) - np.fmin.reduce(X, axis=0)
             for j in np.flatnonzero((ranges > 0) & (ranges < SMALLEST)):
@@ -155,7 +164,14 @@ class Gaussian(Family):
                     f"X varies by only {ranges[j]:.3g} in column {j}, and the square of that "
                     "underflows: rescale the column, for example to units in which it is near 1"
                 )
+        if callable(self.prior):
+            return Gaussian(self.covariance_type, 0.0, self.fixed, self.prior(X))
         return self
+
+    def _made_prior(self) -> GaussianPrior | None:
+        if callable(self.prior):
+            raise ValueError("the prior is made from the data of a fit: fit, or family.learn(X)")
+        return self.prior
 
     def encode(self, rows: Array) -> Rows:
         x = partial.encoded(rows)
@@ -357,6 +373,10 @@ class Gaussian(Family):
     def maximize(self, statistics: Moments, params: GaussianParams) -> GaussianParams:
         kind, alive = self.covariance_type, statistics.weight > 0
         means, covariances = params
+        prior = self._made_prior()
+        if prior is not None:
+            means, likeliest = prior.maximize(statistics, means, "means" in self.fixed)
+            return GaussianParams(means, covariances if "covariances" in self.fixed else likeliest)
         everywhere = bool(alive.all())
         if "means" not in self.fixed:
             means = statistics.mean
@@ -374,23 +394,15 @@ class Gaussian(Family):
         return GaussianParams(means, covariances)
 
     def initialize(self, x: Rows, weights: Array, rng: np.random.Generator) -> GaussianParams:
-        kind, points, d = self.covariance_type, self.points(x), self.points(x).shape[1]
+        kind, points = self.covariance_type, self.points(x)
         total = self._first_moments(x, weights, points.mean(axis=0), rng)
         empty = cov.per_column(total.weight <= 0)
         means = np.where(empty, points[rng.integers(len(x), size=len(weights))], total.mean)
+        prior = self._made_prior()
+        if prior is not None:
+            return GaussianParams(*prior.maximize(total, means))
         covariances = cov.divide(total.scatter, total.weight, kind)
-        if kind != "tied":  # too few rows for a covariance: lean on the spread of all
-            spread = cov.overall(total)[1]
-            target = {
-                "full": np.diag(spread.diagonal()) if kind == "full" else None,
-                "diag": spread,
-                "spherical": spread.mean(),
-            }[kind]
-            weight = cov.per_covariance(total.weight, kind)
-            extra = np.where(weight < 2 * d + 1, d + 1.0, 0.0)
-            share = extra / np.where(extra + weight > 0, extra + weight, 1.0)
-            share = cov.along(share, covariances)
-            covariances = (1 - share) * covariances + share * target
+        covariances = cov.leaning(covariances, total)
         return GaussianParams(
             means, cov.held(cov.shifted(covariances, self.reg_covar, kind), total)
         )
@@ -423,6 +435,12 @@ class Gaussian(Family):
         assert total is not None
         return total
 
+    def log_prior(self, params: GaussianParams) -> float:
+        prior = self._made_prior()
+        if prior is None:
+            return 0.0
+        return prior.log_density(params.means, params.covariances, self.covariance_type)
+
     def expected_loglik(self, params: GaussianParams, statistics: Moments) -> float:
         kind, d = self.covariance_type, params.means.shape[1]
         whiteners, logdets = cov.whiteners(params.covariances, kind, d)
@@ -438,7 +456,7 @@ class Gaussian(Family):
             f"column {j} is constant: its variance is set to the floor of rounding"
             for j in np.flatnonzero(constant)
         )
-        if "covariances" in self.fixed:
+        if "covariances" in self.fixed or self.prior is not None:
             return Diagnosis((), notes)
         scatter = statistics.about(params.means)
         columns = np.flatnonzero(~constant)

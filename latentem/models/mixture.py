@@ -20,6 +20,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import xlogy
 
 from latentem.engine.blocks import Rows, bounds
 from latentem.engine.constraints import Fixed, Simplex
@@ -72,6 +73,9 @@ class Mixture(LatentModel):
         How `initialize` makes the first responsibilities.
     fixed : tuple of {"weights"}
         Keep the starting weights. Groups of the family are fixed there.
+    weights_prior : float or (n_components,) array-like, optional
+        Concentrations, at least 1, of a Dirichlet prior of the weights: above 1 no component
+        can vanish. Without it, and at 1, weights are the likeliest.
 
     Examples
     --------
@@ -89,6 +93,7 @@ class Mixture(LatentModel):
         n_components: int,
         init_params: InitParams = "kmeans",
         fixed: tuple[str, ...] = (),
+        weights_prior: Any = None,
     ):
         if not isinstance(family, Family):
             raise TypeError(f"family must be a Family, got {type(family).__name__}")
@@ -102,6 +107,7 @@ class Mixture(LatentModel):
         self.n_components = int(n_components)
         self.init_params = init_params
         self.fixed = tuple(fixed)
+        self.weights_prior = _concentrations(weights_prior, self.n_components)
         self.additive = family.additive
         self.monotone = family.monotone
 
@@ -232,10 +238,12 @@ class Mixture(LatentModel):
         return Expectation(statistics, float(loglik), float(weight))
 
     def m_step(self, statistics: MixtureStatistics, params: MixtureParams) -> MixtureParams:
-        weights = params.weights
-        total = statistics.counts.sum()
+        weights, counts = params.weights, statistics.counts
+        if self.weights_prior is not None:
+            counts = counts + (self.weights_prior - 1.0)
+        total = counts.sum()
         if "weights" not in self.fixed and total > 0:
-            weights = statistics.counts / total
+            weights = counts / total
         return MixtureParams(weights, self.family.maximize(statistics.family, params.family))
 
     def constraints(self) -> MixtureParams | None:
@@ -245,7 +253,10 @@ class Mixture(LatentModel):
         return MixtureParams(Fixed() if "weights" in self.fixed else Simplex(), family)
 
     def log_prior(self, params: MixtureParams) -> float:
-        return self.family.log_prior(params.family)
+        prior = self.family.log_prior(params.family)
+        if self.weights_prior is not None:
+            prior += float(xlogy(self.weights_prior - 1.0, params.weights).sum())
+        return prior
 
     def expected_loglik(self, params: MixtureParams, statistics: MixtureStatistics) -> float:
         counts = statistics.counts
@@ -274,6 +285,24 @@ class Mixture(LatentModel):
         """Rows drawn from the mixture, and the components (n,) that they come from."""
         components = rng.choice(self.n_components, size=n, p=params.weights / params.weights.sum())
         return self.family.sample(params.family, components, rng), components
+
+
+def _concentrations(prior: Any, k: int) -> Array | None:
+    """Dirichlet concentrations (K,), None where they say nothing."""
+    if prior is None:
+        return None
+    try:
+        found = np.array(prior, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError("weights_prior must hold numbers") from None
+    if found.shape not in ((), (k,)):
+        raise ValueError(f"weights_prior must be a number or have shape ({k},), got {found.shape}")
+    if not (np.all(found >= 1) and np.all(np.isfinite(found))):
+        raise ValueError(
+            f"weights_prior must be >= 1, got {found.min():g}: below 1 the most probable weights "
+            "are on the boundary, whatever the data"
+        )
+    return None if np.all(found == 1) else np.broadcast_to(found, (k,))
 
 
 def coincident(family: Family, params: Any, statistics: Any, counts: Array) -> tuple[str, ...]:

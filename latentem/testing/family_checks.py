@@ -172,6 +172,8 @@ def _initialize(case: Case) -> str:
 
 
 def _empty(case: Case) -> str:
+    if case.family.log_prior(case.params) != 0:
+        raise Skip("an empty component goes to the mode of its prior")
     weights = case.weights.copy()
     weights[0] = 0.0
     for what, part in (("component 0 is", weights), ("all components are", 0 * weights)):
