@@ -14,6 +14,7 @@ from latentem.estimators.chain_checks import check_probabilities, check_transiti
 from latentem.estimators.starting import fixed_groups, nearest
 from latentem.families.gaussian import GaussianParams
 from latentem.models.hidden_markov import HiddenMarkov, HiddenMarkovParams
+from latentem.models.transitions import lasting_states
 
 if TYPE_CHECKING:
     from latentem.estimators.base_hmm import BaseHMM
@@ -38,6 +39,8 @@ def begin_at(
         first = check_probabilities(first, (k,), "startprob_init")
     if moves is not None:
         moves = check_transitions(moves, k, "transmat_init", model.transmat_mask)
+        if model.stationary:
+            lasting_states(moves)  # refuses parts that never meet
     _refuse_fixed(estimator, model)
     family = estimator._given_family(model.family, width)
     if (first is not None or model.stationary) and moves is not None and _complete(family):

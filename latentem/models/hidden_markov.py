@@ -33,6 +33,7 @@ from latentem.models.chain import Chain, Smoothed, chain, smooth, smooth_long
 from latentem.models.chain_start import guess
 from latentem.models.sequences import BLOCK_ROWS, groups, pieces, row_weights, sequences
 from latentem.models.transitions import (
+    lasting_states,
     maximize_rows,
     maximize_stationary,
     stationary_distribution,
@@ -137,6 +138,8 @@ class HiddenMarkov(LatentModel):
                 "stationary=True makes the start distribution follow from transmat: it cannot be "
                 "fixed as well"
             )
+        if self.stationary and self.transmat_mask is not None:
+            _check_lasting(self.transmat_mask)
         self.free_start = _free(self.fixed.get("startprob", False), (k,), "startprob")
         self.free_moves = _free(self.fixed.get("transmat", False), (k, k), "transmat")
         if self.transmat_mask is not None:
@@ -420,6 +423,18 @@ def _mask(mask: Any, k: int) -> Array | None:
             "has to go somewhere, if only to itself"
         )
     return None if mask.all() else mask
+
+
+def _check_lasting(mask: Array) -> None:
+    """Refuse a mask under which a stationary chain would never be in some of its states."""
+    lasting = lasting_states(mask)
+    if len(lasting) < len(mask):
+        gone = sorted(set(range(len(mask))) - set(lasting.tolist()))
+        raise ValueError(
+            f"stationary=True: under transmat_mask the chain leaves state{'s' * (len(gone) > 1)} "
+            f"{', '.join(map(str, gone))} for good, so a stationary chain is never there. Allow a "
+            "way back, or leave stationary out"
+        )
 
 
 def _free(kept: Any, shape: tuple[int, ...], name: str) -> Array | None:

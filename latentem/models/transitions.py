@@ -12,18 +12,25 @@ chapter 4), so that the first sum has gradient :math:`c_{ij} = \pi_i (Z (s / \pi
 that sum linearised, the maximum of a row is :math:`P_{ij} = \xi_{ij} / (\lambda_i -
 c_{ij})`; the way there raises the objective, and is repeated until it ends. Where first
 states weigh much, as with short sequences, or a transition was never counted, it does not:
-then the climb is by a quasi-Newton method with that gradient.
+then the climb is by a quasi-Newton method with that gradient. How both are found without
+losing digits, `latentem.kernels.stationary` says.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import xlogy
+from scipy.sparse.csgraph import connected_components
 
-__all__ = ["left_right", "maximize_rows", "maximize_stationary", "stationary_distribution"]
+from latentem.kernels import stationary as kernel
+
+__all__ = [
+    "lasting_states",
+    "left_right",
+    "maximize_rows",
+    "maximize_stationary",
+    "stationary_distribution",
+]
 
 Array = np.ndarray
 
@@ -81,23 +88,47 @@ def maximize_rows(counts: Array, values: Array, free: Array | None) -> Array:
 
 
 def stationary_distribution(transmat: Array) -> Array:
-    """The distribution that the chain keeps, (K,).
+    """The distribution that the chain keeps, (K,); exact zeros where it leaves for good.
+
+    By the state reduction of Grassmann, Taksar and Heyman (1985, doi:10.1287/opre.33.5.1107),
+    which keeps all digits of chains that nearly fall into parts.
 
     Raises
     ------
-    ValueError
-        When there is more than one: the chain falls into parts that never meet.
+    LinAlgError
+        (a ValueError) When there is more than one: the chain falls into parts that never meet.
     """
-    k = len(transmat)
-    matrix = np.vstack([transmat.T - np.eye(k), np.ones(k)])
-    found, _, rank, _ = np.linalg.lstsq(matrix, np.append(np.zeros(k), 1.0), rcond=None)
-    if rank < k:
-        raise ValueError(
+    lasting, found = lasting_states(transmat), np.zeros(len(transmat))
+    part = np.empty(len(lasting))
+    if not kernel.distribution(_among(transmat, lasting), part):
+        raise np.linalg.LinAlgError(
+            "the stationary distribution of the chain cannot be told: groups of its states reach "
+            "each other with probabilities too small for a float"
+        )
+    found[lasting] = part
+    return found
+
+
+def lasting_states(transmat: Array) -> Array:
+    """States that a chain does not leave for good; probabilities, or a mask of what is allowed.
+
+    Raises
+    ------
+    LinAlgError
+        (a ValueError) When they fall into groups that never reach each other.
+    """
+    links = np.asarray(transmat) > 0
+    if links.all():
+        return np.arange(len(links))
+    count, group = connected_components(links, connection="strong")
+    left = np.zeros(count, dtype=bool)
+    left[group[np.nonzero(links & (group[:, None] != group))[0]]] = True
+    if np.count_nonzero(~left) > 1:
+        raise np.linalg.LinAlgError(
             "the chain has more than one stationary distribution: its states fall into "
             "groups that never reach each other"
         )
-    found = np.where(found > 1e-15, found, 0.0)
-    return found / found.sum()
+    return np.flatnonzero(~left[group])
 
 
 def maximize_stationary(start: Array, counts: Array, transmat: Array, free: Array | None) -> Array:
@@ -110,88 +141,46 @@ def maximize_stationary(start: Array, counts: Array, transmat: Array, free: Arra
     counts : (K, K) array
         Expected counts of transitions.
     transmat : (K, K) array
-        Zeros stay.
+        Zeros stay, and so do the rows of states that the chain leaves for good.
     free : (K, K) bool array, optional
+
+    Raises
+    ------
+    LinAlgError
+        When the chain falls into parts.
     """
     moving = transmat > 0 if free is None else free & (transmat > 0)
     moving &= moving.sum(axis=1, keepdims=True) > 1
-    if not moving.any():
-        return transmat
-    best, settled = transmat, False
-    if np.all(counts[moving] > 0):
-        best, settled = _linearised_steps(start, counts, best, moving)
-    if not settled:
-        best = _climbed(start, counts, best, moving)
-        if np.all(counts[moving] > 0):  # to the last digits
-            best, _ = _linearised_steps(start, counts, best, moving)
-    return best
+    lasting = lasting_states(transmat)
+    if len(lasting) < len(transmat):
+        best = transmat.copy()
+        best[np.ix_(lasting, lasting)] = _maximized(
+            start[lasting], *(_among(a, lasting) for a in (counts, transmat, moving))
+        )
+        return best
+    return _maximized(start, counts, transmat, moving)
 
 
-#: Most linearised steps of one M-step.
-STEPS = 60
+def _among(matrix: Array, states: Array) -> Array:
+    return np.ascontiguousarray(matrix[np.ix_(states, states)])
+
+
+#: Most linearised steps at a time, and the one after which no further is worth its price.
+STEPS, SMALL = 60, 1e-7
 #: Most rounds of the climb, and the farthest that a log-odd goes in one of them.
 ROUNDS, FAR = 8, 8.0
 
 
-class _Point(NamedTuple):
-    """The objective at a point; -inf where no start distribution belongs to it."""
-
-    value: float
-    slopes: Array  # (K, K): gradient of the first states' part
-
-
-def _point(start: Array, counts: Array, transmat: Array) -> _Point:
-    nothing = _Point(-np.inf, np.zeros_like(transmat))
-    try:
-        # Its product with a row differs from that of the fundamental matrix by the same
-        # number for each entry.
-        inverse = np.linalg.inv(1.0 - transmat + np.eye(len(start)))
-    except np.linalg.LinAlgError:
-        return nothing
-    first = inverse.sum(axis=0)
-    if not np.abs(first @ transmat - first).max() < 1e-9:
-        return nothing
-    with np.errstate(all="ignore"):
-        chosen = xlogy(start, np.maximum(first, 0.0)).sum() + xlogy(counts, transmat).sum()
-        gain = np.where(start > 0, start / first, 0.0)
-        slopes = first[:, None] * (inverse @ gain)
-    return _Point(float(chosen), slopes) if np.isfinite(slopes).all() else nothing
-
-
-def _linearised_steps(
-    start: Array, counts: Array, transmat: Array, moving: Array
-) -> tuple[Array, bool]:
-    """Steps to the maximum of the linearised objective, and whether they came to an end."""
-    here, moved = _point(start, counts, transmat), np.inf
-    for _ in range(STEPS):
-        target = _linearised(counts, here.slopes, transmat, moving)
-        step = 1.0
-        while step > 1e-4:
-            tried = transmat + step * (target - transmat)
-            there = _point(start, counts, tried)
-            if there.value > here.value:
-                break
-            step *= 0.5
-        else:  # no digit is left to gain, or the way there is too bent
-            return transmat, bool(np.abs(target - transmat).max() < SMALL)
-        moved = np.abs(tried - transmat).max()
-        transmat, here = tried, there
-        if moved < 1e-14:
-            break
-    return transmat, bool(moved < SMALL)
-
-
-#: A step after which no further is worth its price.
-SMALL = 1e-7
-
-
-def _linearised(counts: Array, slopes: Array, transmat: Array, moving: Array) -> Array:
-    """The maximum with the dependence of the first states on P made linear."""
-    new = transmat.copy()
-    for i in np.flatnonzero(moving.any(axis=1)):
-        mine = moving[i]
-        new[i, mine] = _share(counts[i, mine], slopes[i, mine], transmat[i, mine].sum())
-    return new
+def _maximized(start: Array, counts: Array, transmat: Array, moving: Array) -> Array:
+    if not moving.any():
+        return transmat
+    counts, best = np.ascontiguousarray(counts, dtype=float), np.array(transmat, order="C")
+    counted = bool(np.all(counts[moving] > 0))
+    if not (counted and kernel.climb(start, counts, best, moving, STEPS) < SMALL):
+        best = _climbed(start, counts, best, moving)
+        if counted:  # to the last digits
+            kernel.climb(start, counts, best, moving, STEPS)
+    return best
 
 
 def _climbed(start: Array, counts: Array, transmat: Array, moving: Array) -> Array:
@@ -211,7 +200,8 @@ def _climbed(start: Array, counts: Array, transmat: Array, moving: Array) -> Arr
 
     def loss(logits: Array) -> tuple[float, Array]:
         tried = at(logits)
-        value, slopes = _point(start, counts, tried)
+        slopes = np.zeros(tried.shape)
+        value = kernel.slopes(start, counts, tried, slopes)
         pull = np.where(moving, counts + tried * slopes, 0.0)
         share = np.where(moving, tried, 0.0) / np.where(mass > 0, mass, 1.0)
         rise = (pull - share * pull.sum(axis=1, keepdims=True))[moving]
@@ -226,22 +216,3 @@ def _climbed(start: Array, counts: Array, transmat: Array, moving: Array) -> Arr
             break
         logits, last = found.x, found.fun
     return transmat if logits is begin else at(logits)
-
-
-def _share(counts: Array, slopes: Array, mass: float) -> Array:
-    """Shares ``counts / (level - slopes)`` with sum `mass`, by Newton's method from the left side.
-
-    The sum falls and is convex in the level: from a level below the root, where the sum
-    is too large, each step stays below it. The level is counted from the largest slope, as the
-    distance may be far smaller than both.
-    """
-    gaps = slopes.max() - slopes
-    above = np.max(counts / mass - gaps)  # one term alone is the mass: the sum is at least that
-    for _ in range(100):
-        shares = counts / (above + gaps)
-        step = (shares.sum() - mass) / (shares**2 / counts).sum()
-        above += step
-        if abs(step) <= 1e-15 * abs(above):
-            break
-    shares = counts / (above + gaps)
-    return shares * (mass / shares.sum())

@@ -174,6 +174,15 @@ def test_a_stationary_chain(rng):
     assert standard_errors(hmm, COUNTS)["lambdas"].shape == (2, 1)
 
 
+def test_a_stationary_fit_survives_a_proposal_beside_a_split():
+    rng = np.random.default_rng(48)
+    rates = np.array([3, 5, 7, 9])[np.cumsum(rng.random(200) < 0.15) % 4]
+    X = rng.poisson(rates)[:, None]
+    hmm = PoissonHMM(4, random_state=0, stationary=True).fit(X)
+    assert hmm.converged_
+    assert hmm.loglik_ == pytest.approx(-475.1474, abs=2e-3)
+
+
 def test_forecast_against_simulation(rng):
     hmm = PoissonHMM.from_parameters(
         startprob=[0.5, 0.5], transmat=[[0.9, 0.1], [0.3, 0.7]], lambdas=[[2.0], [15.0]]

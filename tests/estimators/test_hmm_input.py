@@ -241,6 +241,14 @@ WRONG_ARGUMENTS = {
     "parts that never meet": (
         {"stationary": True, "transmat_mask": np.eye(2)}, "more than one stationary distribution"
     ),
+    "parts that never meet, given": (
+        {"stationary": True, "transmat_init": np.eye(2), "lambdas_init": [[1], [2]]},
+        "more than one stationary distribution",
+    ),
+    "no way back": (
+        {"stationary": True, "transmat_mask": left_right(2)},
+        "the chain leaves state 0 for good, so a stationary chain is never there",
+    ),
     "n_components": ({"n_components": 0}, "n_components must be at least 1, got 0"),
     "memory": ({"memory": "none"}, "memory must be 'full' or 'checkpoint'"),
     "init_params": ({"init_params": "best"}, "init_params must be one of"),

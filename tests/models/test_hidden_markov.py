@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import poisson
 
 from latentem import EM, Sequences, SerialBackend, ThreadBackend, left_right
 from latentem.families import (
@@ -446,3 +447,15 @@ def test_a_missing_cell_where_rows_must_be_whole():
     x = np.array([[1.0, np.nan], [0.0, 2.0], [1.0, 1.0]])
     with pytest.raises(ValueError, match=r"x\[0, 1\] is nan.*Make the whole row NaN"):
         EM().run(HiddenMarkov(WholeRows(), 2), x, rng=0)
+
+
+def test_a_proposal_that_splits_a_stationary_chain_is_outside_the_model():
+    """The driver takes LinAlgError for that, and goes on from where it stands."""
+    model = HiddenMarkov(Poisson(), 2, stationary=True)
+    split = HiddenMarkovParams(None, np.eye(2), PoissonParams(np.array([[1.0], [9.0]])))
+    with pytest.raises(np.linalg.LinAlgError, match="more than one stationary distribution"):
+        model.prepare(split)
+    nearly = split._replace(transmat=np.array([[1.0, 1e-60], [1e-60, 1.0]]))
+    found = SERIAL.expect(model, nearly, model.blocks(np.array([[1.0], [0.0]])))
+    both = poisson.logpmf([[1, 0]], [[1.0], [9.0]]).sum(axis=1)
+    assert found.loglik == pytest.approx(np.log(np.exp(both).mean()), rel=1e-12)

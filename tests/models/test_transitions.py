@@ -42,6 +42,47 @@ def test_stationary_distribution():
         stationary_distribution(np.eye(2))
 
 
+@pytest.mark.parametrize("rare", [1e-20, 1e-250])
+def test_a_chain_that_nearly_falls_into_parts_keeps_its_digits(rare):
+    two = np.array([[1.0, rare], [3 * rare, 1.0]])
+    np.testing.assert_allclose(stationary_distribution(two), [0.75, 0.25], rtol=1e-15)
+    four = np.array(
+        [[0.5, 0.5, 0, 0], [0.5, 0.5, 0, rare], [0, 0, 0.75, 0.25], [0, 4 * rare, 0.5, 0.5]]
+    )
+    # between the pairs as many go one way as the other: pi_1 rare = pi_3 4 rare
+    shares = np.array([4.0, 4.0, 2.0, 1.0]) / 11
+    np.testing.assert_allclose(stationary_distribution(four), shares, rtol=1e-14)
+
+
+@pytest.mark.nojit
+def test_states_that_are_left_for_good_have_no_share():
+    moves = np.array([[0.2, 0.8, 0, 0], [0, 0.9, 0.1, 0], [0, 0.3, 0.7, 0], [0.5, 0, 0, 0.5]])
+    found = stationary_distribution(moves)
+    np.testing.assert_allclose(found, [0.0, 0.75, 0.25, 0.0], rtol=1e-15)
+    start = np.array([0.0, 1.0, 2.0, 0.0])
+    new = maximize_stationary(start, 10 * moves, moves, None)
+    np.testing.assert_array_equal(new[[0, 3]], moves[[0, 3]])
+    assert objective(start[1:3], 10 * moves[1:3, 1:3], new[1:3, 1:3]) > objective(
+        start[1:3], 10 * moves[1:3, 1:3], moves[1:3, 1:3]
+    )
+
+
+def test_a_large_stationary_distribution_is_the_limit_of_many_steps():
+    moves = np.random.default_rng(0).dirichlet(np.full(200, 0.1), 200)
+    limit = np.linalg.matrix_power(moves, 2**10)[0]
+    np.testing.assert_allclose(stationary_distribution(moves), limit, rtol=1e-10)
+
+
+@pytest.mark.parametrize("rare", [1e-12, 1e-30])
+def test_the_m_step_climbs_beside_a_split(rare):
+    """Digits lost there would let the objective of the E-step fall."""
+    counts = np.array([[50.0, 9.0, rare], [8.0, 70.0, 1e-9], [rare, 3e-9, 40.0]])
+    old = np.array([[0.6, 0.4, rare], [0.4, 0.6, rare], [rare, rare, 1.0]])
+    start = np.array([0.5, 0.5, 2.0])
+    new = maximize_stationary(start, counts, old, None)
+    assert objective(start, counts, new) > objective(start, counts, old) + 1
+
+
 def objective(start, counts, moves):
     first = stationary_distribution(moves)
     with np.errstate(divide="ignore", invalid="ignore"):
