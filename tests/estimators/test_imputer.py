@@ -322,9 +322,12 @@ def test_a_saddle_is_left_and_a_ridge_is_told():
 
 
 def test_a_fit_that_stands_on_a_saddle_says_so(monkeypatch):
+    """Without the push of the start, and without the driver's own look for saddles."""
+    from latentem.engine import climb
     from latentem.models import normal_start
 
     monkeypatch.setattr(normal_start, "PUSH", 0.0)
+    monkeypatch.setattr(climb, "growing", lambda *points: False)
     murray = np.array(
         [[1, 1], [1, -1], [-1, 1], [-1, -1]]
         + [[2, NAN]] * 2 + [[-2, NAN]] * 2 + [[NAN, 2]] * 2 + [[NAN, -2]] * 2
