@@ -216,14 +216,13 @@ def _add(features, weights, kind, sums, cross):
         return
     d = cross.shape[0]
     n_rows = weights.shape[1]
-    total = np.zeros(n_rows)
-    for k in range(weights.shape[0]):
-        for i in range(n_rows):
-            total[i] += weights[k, i]
     weighted, rows = np.empty((d, n_rows)), features[1 : 1 + d]
-    for a in range(d):
-        for i in range(n_rows):
-            weighted[a, i] = total[i] * rows[a, i]
+    for i in range(n_rows):
+        total = 0.0
+        for k in range(weights.shape[0]):
+            total += weights[k, i]
+        for a in range(d):
+            weighted[a, i] = total * rows[a, i]
     _add_product(weighted, rows, cross)
 
 
