@@ -32,7 +32,8 @@ class Forecast:
         self._params = params
         means, variances = family.moments(params)
         self.mean = states @ means
-        self.variance = states @ (variances + means**2) - self.mean**2
+        apart = means - self.mean[:, None]  # squares of means would cancel
+        self.variance = np.einsum("hk,hkd->hd", states, variances + apart**2)
 
     def cdf(self, x: Any) -> Array:
         """Probability that a row is at most x, per column, (h, n_features).
@@ -59,7 +60,8 @@ class Forecast:
 
     def quantile(self, probability: float) -> Array:
         """Smallest values whose cumulative probability is at least `probability`, by bisection."""
-        spread = np.sqrt(self.variance) + 1.0
+        sd = np.sqrt(self.variance)
+        spread = sd + 1.0
         low, high = self.mean - spread, self.mean + spread
         for _ in range(1100):  # doubling: beyond this, floats end
             outside = self.cdf(low) >= probability
@@ -77,7 +79,7 @@ class Forecast:
             middle = 0.5 * (low + high)
             above = self.cdf(middle) >= probability
             low, high = np.where(above, low, middle), np.where(above, middle, high)
-            if np.all(high - low <= 1e-12 * np.maximum(np.abs(high), 1e-300)):
+            if np.all(high - low <= np.maximum(1e-12 * sd, 2 * np.spacing(np.abs(high)))):
                 break
         discrete = np.broadcast_to(self._family.discrete_columns(high.shape[1]), high.shape)
         return np.where(discrete, np.round(high), high)

@@ -215,6 +215,19 @@ def test_intervals_of_continuous_rows():
     np.testing.assert_allclose(high[0], [10 + 2 * z, 1e6 + z], rtol=1e-9)
 
 
+def test_forecasts_far_from_zero_keep_their_digits():
+    chain = {"startprob": [0.5, 0.5], "transmat": [[0.5, 0.5], [0.5, 0.5]]}
+    near = GaussianHMM.from_parameters(**chain, means=[[0.0], [3.0]], covariances=[[1e-4], [4.0]])
+    far = GaussianHMM.from_parameters(
+        **chain, means=[[1e9], [1e9 + 3]], covariances=[[1e-4], [4.0]]
+    )
+    here, there = near.forecast([[0.0]], 3), far.forecast([[1e9]], 3)
+    np.testing.assert_allclose(there.variance, here.variance, rtol=1e-12)
+    np.testing.assert_allclose(there.variance, 0.5 * (1e-4 + 4.0) + 0.25 * 9.0, rtol=1e-12)
+    for low, high in zip(here.interval(0.5), there.interval(0.5), strict=True):
+        np.testing.assert_allclose(high - 1e9, low, atol=1e-6)
+
+
 def test_pseudo_residuals_are_standard_normal_under_the_model(rng):
     hmm = GaussianHMM.from_parameters(
         startprob=[0.5, 0.5], transmat=[[0.9, 0.1], [0.2, 0.8]], means=[[0.0], [4.0]],
