@@ -2,7 +2,7 @@ r"""Hidden chains on arrays of log densities: what the kernels of `latentem.kern
 
 `smooth` and `forward` take a block of S sequences as stacked rows; sequence s is rows
 ``offsets[s]`` to ``offsets[s + 1]``. Log densities are component-major (K, m).
-`smooth_long` takes one sequence piece by piece.
+`smooth_long` and `forward_long` take one sequence piece by piece.
 
 A sequence that scaled passes cannot hold (see `latentem.kernels.chain`) is done again in
 logarithms, so results are those of the log domain.
@@ -16,7 +16,7 @@ from latentem.engine.backends import spread
 from latentem.engine.blocks import bounds
 from latentem.kernels import log_chain as logs
 from latentem.kernels.rows import collect
-from latentem.models.long_chain import both_ends, smooth_long
+from latentem.models.long_chain import both_ends, forward_long, smooth_long
 from latentem.models.passes import (
     Array,
     Chain,
@@ -31,7 +31,16 @@ from latentem.models.passes import (
     work_on,
 )
 
-__all__ = ["Chain", "Filtered", "Smoothed", "chain", "forward", "smooth", "smooth_long"]
+__all__ = [
+    "Chain",
+    "Filtered",
+    "Smoothed",
+    "chain",
+    "forward",
+    "forward_long",
+    "smooth",
+    "smooth_long",
+]
 
 #: Rows from which a lone sequence is entered from both ends, and rows of its pieces.
 LONG = 8192

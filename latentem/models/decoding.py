@@ -17,9 +17,10 @@ import numpy as np
 
 from latentem.engine.backends import Backend, one_blas_thread
 from latentem.engine.blocks import Sequences, bounds
-from latentem.models.chain import smooth
+from latentem.models.chain import forward, forward_long, smooth
 from latentem.models.hidden_markov import HiddenMarkov, HiddenMarkovParams, Prepared
 from latentem.models.paths import draw_paths, filtered, viterbi
+from latentem.models.sequences import is_long
 
 __all__ = [
     "Decoded",
@@ -28,14 +29,15 @@ __all__ = [
     "filter_states",
     "forecast_states",
     "impute",
+    "log_likelihoods",
     "path_loglik",
     "smooth_states",
 ]
 
 Array = np.ndarray
-#: Of prepared parameters, log densities, a block, and its rows: the log-likelihoods of its
-#: sequences, and their impossible rows.
-Kernel = Callable[[Prepared, Array, Sequences, slice], Any]
+#: Of prepared parameters, a block, and its rows: the log-likelihoods of its sequences, and
+#: their impossible rows.
+Kernel = Callable[[Prepared, Sequences, slice], Any]
 
 
 class Decoded(NamedTuple):
@@ -51,13 +53,29 @@ class Decoded(NamedTuple):
     impossible: Array
 
 
+def log_likelihoods(
+    model: HiddenMarkov, params: HiddenMarkovParams, data: Sequences, backend: Backend
+) -> Decoded:
+    """No values: log-likelihoods alone, in memory for one block or piece per thread."""
+
+    def kernel(prepared: Prepared, block: Sequences, rows: slice) -> Any:
+        if is_long(block):
+            return forward_long(prepared.chain, *model.by_piece(prepared, block))
+        density = _densities(model, prepared, block)
+        found = forward(prepared.chain, density, block.offsets, keep=False)
+        return found.loglik, found.impossible
+
+    return _decoded(model, params, data, backend, kernel, np.empty((len(data), 0)))
+
+
 def smooth_states(
     model: HiddenMarkov, params: HiddenMarkovParams, data: Sequences, backend: Backend
 ) -> Decoded:
     """Smoothed probabilities (n, K)."""
     shares = np.empty((len(data), model.n_components))
 
-    def kernel(prepared: Prepared, density: Array, block: Sequences, rows: slice) -> Any:
+    def kernel(prepared: Prepared, block: Sequences, rows: slice) -> Any:
+        density = _densities(model, prepared, block)
         found = smooth(prepared.chain, density, block.offsets, out=shares[rows].T)
         return found.loglik, found.impossible
 
@@ -70,7 +88,8 @@ def filter_states(
     """Filtered probabilities (n, K)."""
     shares = np.empty((len(data), model.n_components))
 
-    def kernel(prepared: Prepared, density: Array, block: Sequences, rows: slice) -> Any:
+    def kernel(prepared: Prepared, block: Sequences, rows: slice) -> Any:
+        density = _densities(model, prepared, block)
         found = filtered(prepared.chain, density, block.offsets)
         shares[rows] = density.T
         return found
@@ -84,7 +103,8 @@ def decode(
     """Viterbi paths (n,), with the joint log density of each sequence and its path."""
     paths = np.empty(len(data), dtype=np.int64)
 
-    def kernel(prepared: Prepared, density: Array, block: Sequences, rows: slice) -> Any:
+    def kernel(prepared: Prepared, block: Sequences, rows: slice) -> Any:
+        density = _densities(model, prepared, block)
         paths[rows], *found = viterbi(prepared.chain, density, block.offsets)
         return found
 
@@ -101,7 +121,8 @@ def draw_states(
     """A path (n,) drawn from the posterior distribution of paths."""
     uniforms, paths = rng.random(len(data)), np.empty(len(data), dtype=np.int64)
 
-    def kernel(prepared: Prepared, density: Array, block: Sequences, rows: slice) -> Any:
+    def kernel(prepared: Prepared, block: Sequences, rows: slice) -> Any:
+        density = _densities(model, prepared, block)
         paths[rows], *found = draw_paths(prepared.chain, density, block.offsets, uniforms[rows])
         return found
 
@@ -125,8 +146,7 @@ def _decoded(
         def one(place: tuple[Sequences, int]) -> tuple[Array, Array]:
             block, end = place
             begin = end - len(block)
-            density = _densities(model, prepared, block)
-            loglik, impossible = kernel(prepared, density, block, slice(begin, end))
+            loglik, impossible = kernel(prepared, block, slice(begin, end))
             return loglik, np.where(impossible >= 0, impossible + begin, -1)
 
         parts = list(backend.map(one, list(zip(blocks, ends, strict=True))))

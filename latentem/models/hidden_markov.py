@@ -15,7 +15,7 @@ of P in proportion to those of :math:`\xi`, and the family's own with weights
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from typing import Any, Literal, NamedTuple
@@ -31,7 +31,14 @@ from latentem.engine.starts import InitParams
 from latentem.engine.trees import add
 from latentem.models.chain import Chain, Smoothed, chain, smooth, smooth_long
 from latentem.models.chain_start import guess
-from latentem.models.sequences import BLOCK_ROWS, groups, pieces, row_weights, sequences
+from latentem.models.sequences import (
+    BLOCK_ROWS,
+    groups,
+    is_long,
+    pieces,
+    row_weights,
+    sequences,
+)
 from latentem.models.transitions import (
     lasting_states,
     maximize_rows,
@@ -259,6 +266,19 @@ class HiddenMarkov(LatentModel):
         spread(fill, range(len(cut)))
         return out, None
 
+    def by_piece(
+        self, prepared: Prepared, block: Sequences
+    ) -> tuple[list[tuple[int, int]], Callable[[int, int], Array]]:
+        """Pieces of a block that is one long sequence, and the log densities of one of them."""
+        cut = pieces(block)
+        place = {begin: i for i, (begin, _) in enumerate(cut)}
+
+        def density(begin: int, end: int) -> Array:
+            out, _ = self.family.evaluate(prepared.family, block.encoded[place[begin]])
+            return self._known(out, block, begin, end)
+
+        return cut, density
+
     def _known(self, log_density: Array, block: Sequences, begin: int, end: int) -> Array:
         """Log densities of rows begin..end-1, with what is known of them put in."""
         if log_density.shape != (self.n_components, end - begin):
@@ -276,8 +296,9 @@ class HiddenMarkov(LatentModel):
         return log_density
 
     def e_step(self, prepared: Prepared, block: Sequences) -> Expectation:
-        alone = len(block.lengths) == 1 and len(block.encoded) > 1
-        found, visits, family = (self._one_long if alone else self._several)(prepared, block)
+        found, visits, family = (self._one_long if is_long(block) else self._several)(
+            prepared, block
+        )
         if block.weights is None:
             loglik = np.add.reduce(found.loglik)
         else:
@@ -310,13 +331,8 @@ class HiddenMarkov(LatentModel):
 
     def _one_long(self, prepared: Prepared, block: Sequences) -> tuple[Smoothed, Array, Any]:
         """One sequence, piece by piece: no array of all rows beside those of the chain."""
-        cut = pieces(block)
+        cut, density = self.by_piece(prepared, block)
         place = {begin: i for i, (begin, _) in enumerate(cut)}
-
-        def density(begin: int, end: int) -> Array:
-            x = block.encoded[place[begin]]
-            out, _ = self.family.evaluate(prepared.family, x)
-            return self._known(out, block, begin, end)
 
         def summed(begin: int, end: int, posterior: Array) -> tuple[Array, Any]:
             visits = posterior.sum(axis=1)

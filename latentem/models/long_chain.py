@@ -38,7 +38,7 @@ from latentem.models.passes import (
     work_on,
 )
 
-__all__ = ["PIECE", "both_ends", "smooth_long"]
+__all__ = ["PIECE", "both_ends", "forward_long", "smooth_long"]
 
 #: Rows of a piece.
 PIECE = 8192
@@ -184,6 +184,32 @@ def smooth_long(
         return _in_logs(source, weights)
 
 
+def forward_long(
+    chain: Chain, pieces: Sequence[tuple[int, int]], density: Callable[[int, int], Array]
+) -> tuple[Array, Array]:
+    """Log-likelihood (1,) of one sequence, and its first impossible row (1,), -1 if none.
+
+    As `latentem.models.chain.forward`, in memory for one piece per thread; arguments as in
+    `smooth_long`.
+    """
+    source, order = _Pieces(chain, pieces, density, lambda *_: None, None), range(len(pieces))
+    half = len(order) // 2
+    ways = (order, order[::-1]) if chain.faint else (order[:half], order[half:][::-1])
+    try:
+        ahead, back = spread(lambda side: _approach(chain, source, ways[side], side == 1), range(2))
+    except _Failed:
+        return _forward_in_logs(source)[1:]
+    before, after = ahead.boundaries[-1].vector[0], back.boundaries[-1].vector[0]
+    if chain.faint:  # the backward pass is an upper bound
+        bound = back.scale + float(np.log(after @ chain.start))
+        if not agree(np.array(ahead.scale), np.array(bound)):
+            return _forward_in_logs(source)[1:]
+        return np.array([ahead.scale]), np.array([-1])
+    predicted = before @ chain.forward if half else before
+    loglik = ahead.scale + back.scale + np.log(predicted @ after)
+    return np.array([loglik]), np.array([-1])
+
+
 class _Boundary(NamedTuple):
     """What a pass brings to a piece: the vector of the row before, or a prediction."""
 
@@ -287,36 +313,42 @@ def _meet(
     return None if status[0] else (float(scales[0]), pairs)
 
 
+def _ahead_in_logs(source: _Pieces, i: int, vector: Array) -> tuple[Array, Array, Array, Array]:
+    """Piece i forward in logarithms: densities, vectors, scale (1,), impossible row (1,) or -1."""
+    transmat = source.chain.transmat
+    log_density = source.density(*source.pieces[i])
+    m, scales, bad = log_density.shape[1], np.zeros(1), np.array([-1])
+    stored = np.empty((m, len(transmat)))
+    logs.log_store(
+        log_density, np.array([0, m]), vector, i > 0, transmat, np.log(transmat),
+        stored, scales, np.ones(1, dtype=np.int64), bad,
+    )  # fmt: skip
+    return log_density, stored, scales, np.where(bad < 0, -1, bad + source.pieces[i][0])
+
+
+def _forward_in_logs(source: _Pieces) -> tuple[list[Array], Array, Array]:
+    """Predictions before each piece, log-likelihood (1,), first impossible row (1,) or -1."""
+    vector, loglik, impossible = np.log(source.chain.startprob)[None], np.zeros(1), np.array([-1])
+    boundaries = []
+    for i in range(len(source.pieces)):
+        boundaries.append(vector.copy())
+        _, _, scale, impossible = _ahead_in_logs(source, i, vector)
+        loglik = loglik + scale
+        if not np.isfinite(loglik[0]):
+            break
+    return boundaries, loglik, impossible
+
+
 def _in_logs(source: _Pieces, weights: Array) -> tuple[Smoothed, list[Any]]:
     """The same in logarithms, forward and then backward, keeping vectors between pieces."""
-    transmat, log_transmat = source.chain.transmat, np.log(source.chain.transmat)
-    k, status = len(transmat), np.ones(1, dtype=np.int64)
-    impossible, bad = np.array([-1]), np.array([-1])
-
-    def ahead(i: int, vector: Array) -> tuple[Array, Array, float]:
-        log_density = source.density(*source.pieces[i])
-        m, scales = log_density.shape[1], np.zeros(1)
-        stored = np.empty((m, k))
-        logs.log_store(
-            log_density, np.array([0, m]), vector, i > 0, transmat, log_transmat,
-            stored, scales, status, bad,
-        )  # fmt: skip
-        return log_density, stored, float(scales[0])
-
-    vector, loglik = np.log(source.chain.startprob)[None], np.zeros(1)
-    boundaries = []
-    for i, (begin, _) in enumerate(source.pieces):
-        boundaries.append(vector.copy())
-        loglik += ahead(i, vector)[-1]
-        if not np.isfinite(loglik[0]):
-            impossible = np.where(bad < 0, -1, bad + begin)
-            break
+    transposed = np.ascontiguousarray(source.chain.transmat.T)
+    k, status = len(transposed), np.ones(1, dtype=np.int64)
+    boundaries, loglik, impossible = _forward_in_logs(source)
     results, pairs, start = [], np.zeros((k, k)), np.zeros(k)
-    transposed = np.ascontiguousarray(transmat.T)
     vector = np.zeros((1, k))
     for i, (begin, end) in reversed(list(enumerate(source.pieces))):
         if np.isfinite(loglik[0]):
-            log_density, stored, _ = ahead(i, boundaries[i].copy())
+            log_density, stored, _, _ = _ahead_in_logs(source, i, boundaries[i].copy())
         else:
             log_density, stored = NO_DENSITY, np.empty((end - begin, k))
         logs.log_meet(

@@ -9,7 +9,7 @@ import numpy as np
 
 from latentem.engine.blocks import Sequences, bounds
 
-__all__ = ["BLOCK_ROWS", "groups", "pieces", "row_weights", "sequences"]
+__all__ = ["BLOCK_ROWS", "groups", "is_long", "pieces", "row_weights", "sequences"]
 
 Array = np.ndarray
 
@@ -76,14 +76,18 @@ def row_weights(block: Sequences) -> Array:
 
 
 def groups(lengths: Array, rows: int) -> list[tuple[int, int]]:
-    """First and last of the sequences of each block: about equal in rows, at most `rows`."""
+    """First and last of the sequences of each block: about equal in rows, at most `rows`.
+
+    A sequence with more rows is a block of its own.
+    """
     ends = np.cumsum(lengths)
     if ends[-1] <= rows:
         return [(0, len(lengths))]
     count = -(-int(ends[-1]) // rows)
     count += count % 2
     edges = np.searchsorted(ends, np.linspace(0, ends[-1], count + 1)[1:-1], side="left") + 1
-    edges = np.unique(np.concatenate([[0], edges, [len(lengths)]]))
+    alone = np.flatnonzero(lengths > rows)
+    edges = np.unique(np.concatenate([[0], edges, alone, alone + 1, [len(lengths)]]))
     return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
 
 
@@ -91,3 +95,8 @@ def pieces(block: Sequences) -> list[tuple[int, int]]:
     """Begin and end of the pieces in which the rows of a block are encoded."""
     n = len(block)
     return [(0, n)] if n <= BLOCK_ROWS else bounds(n, BLOCK_ROWS)
+
+
+def is_long(block: Sequences) -> bool:
+    """Whether a block is one sequence, encoded in pieces."""
+    return len(block.lengths) == 1 and len(block.encoded) > 1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from latentem.engine.backends import SerialBackend, ThreadBackend
 from latentem.models import chain as blocks
 from latentem.models import long_chain
-from latentem.models.chain import chain, forward, smooth, smooth_long
+from latentem.models.chain import chain, forward, forward_long, smooth, smooth_long
 from tests.kernels.chains import KINDS, enumerate_paths, random_chain, twin
 
 
@@ -315,6 +315,51 @@ def test_from_both_ends_piece_by_piece(seed, n_pieces, spread, kind, keep):
     np.testing.assert_allclose(found.start, 0.5 * expected.start, rtol=0, atol=size)
     np.testing.assert_allclose(found.pairs, 0.5 * expected.pairs, rtol=0, atol=size)
     assert found.impossible.tolist() == [-1]
+
+
+def likelihood(start, moves, log_density, n_pieces):
+    """Log-likelihood and impossible row of one sequence through `forward_long`."""
+    edges = np.linspace(0, log_density.shape[1], n_pieces + 1).astype(int).tolist()
+    found = quiet(
+        forward_long,
+        chain(start, moves),
+        list(pairwise(edges)),
+        lambda begin, end: log_density[:, begin:end].copy(),
+    )
+    return found[0].item(), found[1].item()
+
+
+@pytest.mark.nojit
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 6),
+    st.sampled_from([0.1, 3.0, 300.0, 5000.0]),
+    st.sampled_from(KINDS),
+)
+def test_likelihoods_piece_by_piece(seed, n_pieces, spread, kind):
+    rng = np.random.default_rng(seed)
+    start, moves = random_chain(rng, 3, kind)
+    log_density, _ = block(rng, 3, [int(rng.integers(n_pieces, 50))], spread)
+    expected = twin(start, moves, log_density).loglik
+    assert likelihood(start, moves, log_density, n_pieces) == (
+        pytest.approx(expected, rel=1e-12, abs=1e-11),
+        -1,
+    )
+
+
+@pytest.mark.nojit
+def test_likelihoods_piece_by_piece_of_bad_rows(rng):
+    log_density = np.zeros((2, 90))  # what both ends rule out
+    log_density[1, :30] = log_density[1, 60:] = -100.0
+    log_density[0, 30:60] = -300.0
+    found = likelihood(np.array([0.5, 0.5]), np.eye(2), log_density, 6)
+    assert found == (pytest.approx(-6000.0 + np.log(0.5)), -1)
+    start, moves = random_chain(rng, 3)
+    log_density, _ = block(rng, 3, [60], 1.0)
+    log_density[:, 41] = -np.inf
+    assert likelihood(start, moves, log_density, 6) == (-np.inf, 41)
+    log_density[0, 20] = np.nan
+    assert np.isnan(likelihood(start, moves, log_density, 6)[0])
 
 
 @pytest.mark.nojit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
 from itertools import product
 
@@ -25,6 +26,7 @@ from latentem.models.decoding import (
     draw_states,
     filter_states,
     forecast_states,
+    log_likelihoods,
     path_loglik,
     smooth_states,
 )
@@ -75,6 +77,7 @@ def test_all_of_it_against_all_paths(case):
     filtered = filter_states(model, params, data, SERIAL)
     best = decode(model, params, data, SERIAL)
     drawn = draw_states(model, params, data, np.random.default_rng(0), SERIAL)
+    scored = log_likelihoods(model, params, data, SERIAL)
     joints = path_loglik(model, params, data, best.values)
     for s, (begin, end) in enumerate(zip(data.offsets[:-1], data.offsets[1:], strict=True)):
         rows, here = data.x[begin:end], slice(begin, end)
@@ -83,7 +86,7 @@ def test_all_of_it_against_all_paths(case):
         if total == 0:
             first = next(t for t in range(1, end - begin + 1) if not any(
                 paths_of(params, rows[:t]).values()))  # fmt: skip
-            for found in (smoothed, filtered, best, drawn):
+            for found in (smoothed, filtered, best, drawn, scored):
                 assert found.loglik[s] == -np.inf
                 assert found.impossible[s] == begin + first - 1
             assert not smoothed.values[here].any()
@@ -93,7 +96,7 @@ def test_all_of_it_against_all_paths(case):
         posterior = np.zeros((end - begin, k))
         for path, p in joint.items():
             posterior[np.arange(end - begin), list(path)] += p / total
-        for found in (smoothed, filtered, drawn):
+        for found in (smoothed, filtered, drawn, scored):
             assert found.loglik[s] == pytest.approx(np.log(total), rel=1e-12, abs=1e-12)
             assert found.impossible[s] == -1
         np.testing.assert_allclose(smoothed.values[here], posterior, atol=1e-12)
@@ -189,7 +192,7 @@ def test_the_same_bits_on_any_number_of_threads(lengths, rng):
     )  # fmt: skip
     model = HiddenMarkov(Poisson(), 2)
     threads = ThreadBackend(2)
-    for function in (smooth_states, filter_states, decode):
+    for function in (smooth_states, filter_states, decode, log_likelihoods):
         one, two = (function(model, params, data, backend) for backend in (SERIAL, threads))
         np.testing.assert_array_equal(one.values, two.values)
         np.testing.assert_array_equal(one.loglik, two.loglik)
@@ -208,6 +211,23 @@ def test_the_same_bits_on_any_number_of_threads(lengths, rng):
     np.testing.assert_allclose(
         path_loglik(model, params, data, best.values), best.loglik, rtol=1e-12
     )
+
+
+@pytest.mark.parametrize("lengths", [[300_000], [299_900, 100]])
+def test_a_score_needs_no_array_of_all_rows_and_states(lengths):
+    k, n = 8, 300_000
+    hmm = PoissonHMM.from_parameters(
+        startprob=np.full(k, 1 / k), transmat=np.full((k, k), 1 / k),
+        lambdas=np.arange(1.0, 1 + k)[:, None],
+    )  # fmt: skip
+    x = np.arange(n)[:, None] % 7.0
+    expected = hmm.score_samples(x, lengths)[0]
+    tracemalloc.start()
+    found = hmm.score(x, lengths)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == pytest.approx(expected, rel=1e-11)
+    assert peak < 0.5 * n * k * 8
 
 
 def test_a_million_steps(rng):
