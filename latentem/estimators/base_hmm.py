@@ -28,7 +28,7 @@ from latentem.estimators.hmm_decoding import DecodingMethods
 from latentem.estimators.settings import em_settings, generator
 from latentem.models.hidden_markov import HiddenMarkov, HiddenMarkovParams
 from latentem.models.sequences import row_weights
-from latentem.models.transitions import stationary_distribution
+from latentem.models.transitions import lasting_states, stationary_distribution
 
 __all__ = ["BaseHMM"]
 
@@ -55,7 +55,7 @@ class BaseHMM(DecodingMethods, BaseEstimator):
     init_params: InitParams
     random_state: Any
     n_jobs: int | None
-    startprob_: Array
+    _startprob: Any
     transmat_: Array
     result_: EMResult
     model_: HiddenMarkov
@@ -156,7 +156,7 @@ class BaseHMM(DecodingMethods, BaseEstimator):
         begin = begin_at(self, model, data.x.shape[1])
         result = settings.run(model, data, start=begin, rng=generator(self.random_state))
         self.model_ = model
-        self.startprob_ = np.array(model.startprob(result.params))
+        self._startprob = np.array(model.startprob(result.params))
         self.transmat_ = result.params.transmat
         self._take_family(result.params.family)
         self.result_ = result
@@ -177,6 +177,26 @@ class BaseHMM(DecodingMethods, BaseEstimator):
                 "give more rows or ask for fewer states"
             )
 
+    @property
+    def startprob_(self) -> Array:
+        """Start probabilities (n_components,); of a stationary chain they follow from transmat_."""
+        if self.stationary and hasattr(self, "transmat_"):
+            own = stationary_distribution(np.asarray(self.transmat_, dtype=float))
+            own.flags.writeable = False
+            return own
+        try:
+            return self._startprob
+        except AttributeError:
+            raise AttributeError(f"{type(self).__name__} has no startprob_ yet") from None
+
+    @startprob_.setter
+    def startprob_(self, value: Any) -> None:
+        if self.stationary:
+            raise ValueError(
+                "stationary=True makes startprob_ follow from transmat_: assign transmat_ alone"
+            )
+        self._startprob = value
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "transmat_")
 
@@ -185,6 +205,10 @@ class BaseHMM(DecodingMethods, BaseEstimator):
         check_is_fitted(self)
         try:
             k = len(self.transmat_)
+            if k != self.n_components:
+                raise ValueError(
+                    f"transmat_ is for {k} states, but n_components={self.n_components}"
+                )
             moves = check_transitions(self.transmat_, k, "transmat_", None)
             first = None
             if not self.stationary:
@@ -195,9 +219,9 @@ class BaseHMM(DecodingMethods, BaseEstimator):
                 f"{type(self).__name__} has transmat_ but not all of its parameters: {error}"
             ) from None
         model = self._model(self._fitted_family())
-        if model.n_components != k:
-            raise ValueError(f"transmat_ is for {k} states, but n_components={self.n_components}")
         check_transitions(moves, k, "transmat_", model.transmat_mask)
+        if model.stationary:
+            lasting_states(moves)  # refuses parts that never meet
         return model, params
 
     def _take_chain(self, startprob: Any, transmat: Any) -> None:
@@ -205,14 +229,14 @@ class BaseHMM(DecodingMethods, BaseEstimator):
         k, model = self.n_components, self._model()
         self.transmat_ = check_transitions(transmat, k, "transmat", model.transmat_mask)
         if model.stationary:
-            own = self.startprob_ = stationary_distribution(self.transmat_)
+            own = self._startprob = stationary_distribution(self.transmat_)
             if startprob is not None and not np.allclose(startprob, own, atol=1e-6):
                 raise ValueError(
                     f"stationary=True makes startprob follow from transmat: it is {own.round(4)}. "
                     "Pass startprob=None"
                 )
         else:
-            self.startprob_ = check_probabilities(startprob, (k,), "startprob")
+            self._startprob = check_probabilities(startprob, (k,), "startprob")
 
     def _columns(self, params: HiddenMarkovParams) -> int | None:
         """Number of columns of the data, None where nothing tells."""

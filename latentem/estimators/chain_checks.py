@@ -11,7 +11,13 @@ from latentem.engine.blocks import Sequences
 from latentem.estimators.validation import as_array, check_shape, check_values, check_weights
 from latentem.models.sequences import sequences
 
-__all__ = ["check_fixed", "check_probabilities", "check_sequences", "check_transitions"]
+__all__ = [
+    "check_fixed",
+    "check_probabilities",
+    "check_sequences",
+    "check_states",
+    "check_transitions",
+]
 
 Array = np.ndarray
 #: How far probabilities may be from summing to 1.
@@ -140,6 +146,21 @@ def check_transitions(value: Any, k: int, name: str, mask: Array | None) -> Arra
             f"{name}[{i}, {j}] is {value[i, j]:g}, but transmat_mask allows no such transition"
         )
     return value
+
+
+def check_states(
+    value: Any, k: int, name: str, width: int | None, within: tuple[int, ...] = ()
+) -> Array:
+    """Finite numbers (K, ..., d) of an attribute, with `within` between; any d without `width`."""
+    try:
+        found = np.shape(value)
+    except ValueError:  # ragged
+        found = ()
+    lead = (k, *within)
+    if width is None and len(found) != len(lead) + 1:
+        needs = ", ".join(map(str, lead))
+        raise ValueError(f"{name} must have shape ({needs}, n_features), got {found}")
+    return check_shape(value, (*lead, found[-1] if width is None else width), name)
 
 
 def check_fixed(fixed: Any, groups: tuple[str, ...]) -> dict[str, Any]:

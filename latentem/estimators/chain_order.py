@@ -37,7 +37,7 @@ def in_this_order(estimator: BaseHMM, order: Any) -> BaseHMM:
         }
     if hasattr(estimator, "model_"):
         other.model_ = other._model(model.family)
-    other.startprob_ = model.startprob(params)[places]
+    other._startprob = model.startprob(params)[places]
     other.transmat_ = params.transmat[places][:, places]
     other._take_family(model.family.relabel(params.family, places))
     return other

@@ -105,7 +105,7 @@ def chain_in(
     params = tree_in(header.get("parameters"), wanted, arrays)
     if params is None or not isinstance(params.family, tuple):
         raise ValueError("its parameters are not described as latentem does")
-    estimator.startprob_, estimator.transmat_ = params.startprob, params.transmat
+    estimator._startprob, estimator.transmat_ = params.startprob, params.transmat
     estimator._take_family(params.family)
     estimator.model_ = estimator._model(fitted)
     _check(estimator, fitted, params.family, width_in(header))

@@ -10,7 +10,7 @@ import numpy as np
 from latentem.engine.family import Family
 from latentem.engine.starts import InitParams
 from latentem.estimators.base_hmm import BaseHMM
-from latentem.estimators.chain_checks import check_probabilities
+from latentem.estimators.chain_checks import check_probabilities, check_states
 from latentem.estimators.validation import check_shape
 from latentem.families.categorical import Categorical, CategoricalParams
 from latentem.families.poisson import Poisson, PoissonParams
@@ -106,7 +106,15 @@ class PoissonHMM(BaseHMM):
         return Poisson(fixed=tuple(name for name in self._fixed() if name in self._GROUPS))
 
     def _family_params(self) -> PoissonParams:
-        return PoissonParams(np.asarray(self.lambdas_, dtype=float))
+        width = getattr(self, "n_features_in_", None)
+        return PoissonParams(
+            _rates(check_states(self.lambdas_, self.n_components, "lambdas_", width), "lambdas_")
+        )
+
+    @property
+    def family_params_(self) -> PoissonParams:
+        """Parameters of the family, as in `HMM`."""
+        return self._family_params()
 
     def _take_family(self, params: PoissonParams) -> None:
         self.lambdas_ = params.lambdas
@@ -115,9 +123,7 @@ class PoissonHMM(BaseHMM):
         if self.lambdas_init is None:
             return None
         lambdas = check_shape(self.lambdas_init, (self.n_components, width), "lambdas_init")
-        if np.any(lambdas < 0):
-            raise ValueError(f"lambdas_init must be >= 0, got {lambdas.min():g}")
-        return PoissonParams(lambdas)
+        return PoissonParams(_rates(lambdas, "lambdas_init"))
 
     def _width(self, params: PoissonParams) -> int:
         return int(params.lambdas.shape[1])
@@ -265,7 +271,18 @@ class CategoricalHMM(BaseHMM):
         return Categorical((np.shape(self.emissionprob_)[1],) if sizes is None else sizes)
 
     def _family_params(self) -> CategoricalParams:
-        return CategoricalParams(np.asarray(self.emissionprob_, dtype=float))
+        k, value = self.n_components, self.emissionprob_
+        if np.ndim(value) != 2 or len(value) != k:
+            raise ValueError(
+                f"emissionprob_ must have shape ({k}, n_categories), got {np.shape(value)}"
+            )
+        _by_column(self._fitted_family(), value, np.shape(value), "emissionprob_")
+        return CategoricalParams(np.asarray(value, dtype=float))
+
+    @property
+    def family_params_(self) -> CategoricalParams:
+        """Parameters of the family, as in `HMM`."""
+        return self._family_params()
 
     def _take_family(self, params: CategoricalParams) -> None:
         self.emissionprob_ = params.emissionprob
@@ -317,6 +334,12 @@ class CategoricalHMM(BaseHMM):
         model._take_chain(startprob, transmat)
         model.emissionprob_ = _by_column(Categorical(sizes), emissionprob, (k, c), "emissionprob")
         return model
+
+
+def _rates(lambdas: Array, name: str) -> Array:
+    if np.any(lambdas < 0):
+        raise ValueError(f"{name} must be >= 0, got {lambdas.min():g}")
+    return lambdas
 
 
 def _by_column(family: Categorical, value: Any, shape: tuple[int, ...], name: str) -> Array:

@@ -7,7 +7,7 @@ import numpy as np
 from latentem.engine.moments import Scatter
 from latentem.families.covariance import KINDS
 
-__all__ = ["covariance_shape", "full_covariances", "inverse"]
+__all__ = ["check_positive", "covariance_shape", "full_covariances", "inverse"]
 
 Array = np.ndarray
 
@@ -22,10 +22,19 @@ def covariance_shape(kind: Scatter, k: int, d: int) -> tuple[int, ...]:
 
 def inverse(matrices: Array, kind: Scatter, name: str) -> Array:
     """Inverses of positive definite matrices or positive numbers; ValueError names others."""
+    check_positive(matrices, kind, name)
+    if kind not in ("full", "tied"):
+        return 1.0 / matrices
+    inverted = np.linalg.inv(matrices)
+    return 0.5 * (inverted + np.swapaxes(inverted, -1, -2))
+
+
+def check_positive(matrices: Array, kind: Scatter, name: str) -> None:
+    """ValueError unless matrices are positive definite, or numbers positive."""
     if kind not in ("full", "tied"):
         if not np.all(matrices > 0):
             raise ValueError(f"{name} must be positive for covariance_type={kind!r}")
-        return 1.0 / matrices
+        return
     apart = np.abs(matrices - np.swapaxes(matrices, -1, -2)).max()
     if apart > 1e-8 * np.abs(matrices).max():
         raise ValueError(f"{name} must be symmetric")
@@ -33,8 +42,6 @@ def inverse(matrices: Array, kind: Scatter, name: str) -> Array:
         np.linalg.cholesky(matrices)
     except np.linalg.LinAlgError:
         raise ValueError(f"{name} must be positive definite") from None
-    inverted = np.linalg.inv(matrices)
-    return 0.5 * (inverted + np.swapaxes(inverted, -1, -2))
 
 
 def full_covariances(covariances: Array, kind: Scatter, shape: tuple[int, ...]) -> Array:

@@ -11,8 +11,8 @@ from latentem.engine.family import Family
 from latentem.engine.moments import Scatter
 from latentem.engine.starts import InitParams
 from latentem.estimators.base_hmm import BaseHMM
-from latentem.estimators.chain_checks import check_probabilities
-from latentem.estimators.covariances import covariance_shape, full_covariances, inverse
+from latentem.estimators.chain_checks import check_probabilities, check_states
+from latentem.estimators.covariances import check_positive, covariance_shape, full_covariances
 from latentem.estimators.validation import check_shape
 from latentem.families.gaussian import Gaussian, GaussianParams
 from latentem.families.mixture_family import MixtureFamily, MixtureFamilyParams
@@ -134,15 +134,16 @@ class GaussianHMM(BaseHMM):
         return Gaussian(self.covariance_type, self.reg_covar, fixed=groups)
 
     def _family_params(self) -> GaussianParams:
-        means = np.asarray(self.means_, dtype=float)
-        covariances = np.asarray(self.covariances_, dtype=float)
+        width = getattr(self, "n_features_in_", None)
+        means = check_states(self.means_, self.n_components, "means_", width)
         shape = covariance_shape(self.covariance_type, *means.shape)
-        if covariances.shape != shape:
-            raise ValueError(
-                f"covariances_ has shape {covariances.shape}, but "
-                f"covariance_type={self.covariance_type!r} needs {shape}"
-            )
+        covariances = _covariances(self.covariances_, shape, self.covariance_type)
         return GaussianParams(means, covariances)
+
+    @property
+    def family_params_(self) -> GaussianParams:
+        """Parameters of the family, as in `HMM`."""
+        return self._family_params()
 
     def _take_family(self, params: GaussianParams) -> None:
         self.means_, self.covariances_ = params
@@ -155,7 +156,7 @@ class GaussianHMM(BaseHMM):
         if covariances is not None:
             shape = covariance_shape(kind, k, width)
             covariances = check_shape(covariances, shape, "covariances_init")
-            inverse(covariances, kind, "covariances_init")
+            check_positive(covariances, kind, "covariances_init")
         return GaussianParams(means, covariances)
 
     def _width(self, params: GaussianParams) -> int:
@@ -203,7 +204,7 @@ class GaussianHMM(BaseHMM):
         model.means_ = check_shape(means, (k, d), "means")
         shape = covariance_shape(covariance_type, k, d)
         model.covariances_ = check_shape(covariances, shape, "covariances")
-        inverse(model.covariances_, covariance_type, "covariances")
+        check_positive(model.covariances_, covariance_type, "covariances")
         model.n_features_in_ = d
         return model
 
@@ -327,20 +328,18 @@ class GMMHMM(BaseHMM):
 
     def _family_params(self) -> MixtureFamilyParams:
         weights = np.asarray(self.weights_, dtype=float)
-        means = np.asarray(self.means_, dtype=float)
-        covariances = np.asarray(self.covariances_, dtype=float)
-        k, m = self.n_components, self.n_mix
+        k, m, width = self.n_components, self.n_mix, getattr(self, "n_features_in_", None)
         check_probabilities(weights, (k, m), "weights_")
-        if means.shape[:2] != (k, m) or means.ndim != 3:
-            raise ValueError(f"means_ must have shape ({k}, {m}, n_features), got {means.shape}")
+        means = check_states(self.means_, k, "means_", width, (m,))
         flat = covariance_shape(self.covariance_type, k * m, means.shape[2])
-        if covariances.shape != (k, m, *flat[1:]):
-            raise ValueError(
-                f"covariances_ has shape {covariances.shape}, but "
-                f"covariance_type={self.covariance_type!r} needs {(k, m, *flat[1:])}"
-            )
+        covariances = _covariances(self.covariances_, (k, m, *flat[1:]), self.covariance_type)
         inner = GaussianParams(means.reshape(k * m, -1), covariances.reshape(flat))
         return MixtureFamilyParams(weights, inner)
+
+    @property
+    def family_params_(self) -> MixtureFamilyParams:
+        """Parameters of the family, as in `HMM`."""
+        return self._family_params()
 
     def _take_family(self, params: MixtureFamilyParams) -> None:
         k, m = np.shape(params.weights)
@@ -363,7 +362,7 @@ class GMMHMM(BaseHMM):
         means = check_shape(means, (k, m, width), "means_init")
         flat = covariance_shape(kind, k * m, width)
         covariances = check_shape(covariances, (k, m, *flat[1:]), "covariances_init").reshape(flat)
-        inverse(covariances, kind, "covariances_init")
+        check_positive(covariances, kind, "covariances_init")
         return MixtureFamilyParams(
             weights, GaussianParams(means.reshape(k * m, width), covariances)
         )
@@ -403,7 +402,20 @@ class GMMHMM(BaseHMM):
         model._take_chain(startprob, transmat)
         model.weights_ = check_probabilities(weights, (k, m), "weights")
         model.means_ = check_shape(means, (k, m, d), "means")
-        model.covariances_ = np.array(covariances, dtype=float)
-        inverse(model._family_params().family.covariances, covariance_type, "covariances")
+        flat = covariance_shape(covariance_type, k * m, d)
+        model.covariances_ = check_shape(covariances, (k, m, *flat[1:]), "covariances")
+        check_positive(model.covariances_, covariance_type, "covariances")
         model.n_features_in_ = d
         return model
+
+
+def _covariances(value: Any, shape: tuple[int, ...], kind: Scatter) -> Array:
+    """The attribute `covariances_`, checked."""
+    found = np.shape(value)
+    if found != shape:
+        raise ValueError(
+            f"covariances_ has shape {found}, but covariance_type={kind!r} needs {shape}"
+        )
+    covariances = check_shape(value, shape, "covariances_")
+    check_positive(covariances, kind, "covariances_")
+    return covariances

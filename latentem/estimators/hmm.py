@@ -138,7 +138,12 @@ class HMM(BaseHMM):
         return self.family
 
     def _family_params(self) -> Any:
-        return self.family_params_
+        params, result = self.family_params_, getattr(self, "result_", None)
+        if result is None or params is not result.params.family:  # assigned
+            width = getattr(self, "n_features_in_", None)
+            family = self._fitted_family()
+            params = _checked(family, params, width, self.n_components, "family_params_")
+        return params
 
     def _take_family(self, params: Any) -> None:
         self.family_params_ = params
@@ -180,14 +185,20 @@ class HMM(BaseHMM):
         **settings
             Other constructor arguments.
         """
-        from latentem.estimators.family_storage import check_family
-
         k = len(np.asarray(transmat))
         model = cls(family, k, **settings)
         model._take_chain(startprob, transmat)
-        model.family_params_ = with_arrays(family_params)
-        try:
-            check_family(family, model.family_params_, None, k)
-        except (AttributeError, IndexError, TypeError, ValueError) as error:
-            raise ValueError(f"family_params do not fit {family!r}: {error}") from None
+        model.family_params_ = _checked(family, family_params, None, k, "family_params")
         return model
+
+
+def _checked(family: Family, params: Any, width: int | None, k: int, name: str) -> Any:
+    """Parameters of a family with lists made arrays, if they are for k states."""
+    from latentem.estimators.family_storage import check_family
+
+    params = with_arrays(params)
+    try:
+        check_family(family, params, width, k)
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} do not fit {family!r}: {error}") from None
+    return params

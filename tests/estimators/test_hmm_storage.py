@@ -152,10 +152,10 @@ def test_subclass_is_refused(tmp_path: Path) -> None:
     ("arrays", "match"),
     [
         ({"transmat": np.ones((2, 2))}, "row of transmat_ must sum to 1"),
-        ({"transmat": np.eye(3)}, "startprob_ must have shape"),
+        ({"transmat": np.eye(3)}, "transmat_ is for 3 states, but n_components=2"),
         ({"startprob": np.array([2.0, -1.0])}, "startprob_ must be >= 0"),
-        ({"family.lambdas": -np.ones((2, 1))}, "lambdas must be >= 0"),
-        ({"family.lambdas": np.ones((3, 1))}, "2 components"),
+        ({"family.lambdas": -np.ones((2, 1))}, "lambdas_ must be >= 0"),
+        ({"family.lambdas": np.ones((3, 1))}, r"lambdas_ must have shape \(2, 1\)"),
         ({"family.lambdas": np.ones((2, 4))}, "names 1 columns for parameters of 4"),
         ({"settings.colour": np.ones(2)}, "settings that this latentem does not know"),
     ],
