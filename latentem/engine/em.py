@@ -312,8 +312,8 @@ def _start(model: LatentModel, blocks: list[Any], start: StartLike, rng: Any) ->
 
 
 def _diagnose(model: LatentModel, last: State, settings: EM) -> Diagnosis:
-    if last.reason is Reason.COLLAPSED:
-        return Diagnosis()
+    if last.reason is Reason.COLLAPSED or last.loglik == -math.inf:
+        return Diagnosis()  # impossible rows are in no statistics, which tell nothing then
     found = model.diagnose(last.params, last.statistics)
     if settings.accelerate == "auto" and model.constraints() is None:
         note = "accelerate='auto' stayed with plain EM: the model declares no constraints()"

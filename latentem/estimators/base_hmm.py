@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
+from latentem.engine.backends import backend_for
 from latentem.engine.blocks import Sequences
 from latentem.engine.family import Family
 from latentem.engine.flat import FlatSpace
@@ -22,10 +24,12 @@ from latentem.estimators.chain_checks import (
     check_sequences,
     check_transitions,
 )
+from latentem.estimators.chain_impossible import ruled_out, tell_impossible
 from latentem.estimators.chain_order import in_this_order
 from latentem.estimators.chain_starting import begin_at
 from latentem.estimators.hmm_decoding import DecodingMethods
 from latentem.estimators.settings import em_settings, generator
+from latentem.models import decoding
 from latentem.models.hidden_markov import HiddenMarkov, HiddenMarkovParams
 from latentem.models.sequences import row_weights
 from latentem.models.transitions import lasting_states, stationary_distribution
@@ -150,11 +154,20 @@ class BaseHMM(DecodingMethods, BaseEstimator):
         learned = self._learned(model.family, seen)
         if learned is not model.family:
             model = self._model(learned)
+        given, kept = data, np.arange(len(data.lengths))
         if data.weights is not None and not np.all(data.weights > 0):  # absent is absent
             model.seen(data)  # refuses rows by the number that they were given with
-            data = data.take(np.flatnonzero(data.weights > 0))
+            kept = np.flatnonzero(data.weights > 0)
+            data = data.take(kept)
         begin = begin_at(self, model, data.x.shape[1])
         result = settings.run(model, data, start=begin, rng=generator(self.random_state))
+        if result.loglik == -np.inf:
+            found = decoding.log_likelihoods(model, result.params, data, backend_for(self.n_jobs))
+            impossible = np.full(len(given.lengths), -1)
+            moved = given.offsets[kept] - data.offsets[:-1]
+            impossible[kept] = np.where(found.impossible < 0, -1, found.impossible + moved)
+            told = tell_impossible(impossible, given.offsets, ruled_out(self, given.labels))
+            result = replace(result, warnings=result.warnings + told)
         self.model_ = model
         self._startprob = np.array(model.startprob(result.params))
         self.transmat_ = result.params.transmat

@@ -10,7 +10,7 @@ import numpy as np
 
 from latentem.engine.backends import backend_for
 from latentem.engine.blocks import Sequences
-from latentem.engine.warnings import ImpossibleRowWarning, tell
+from latentem.estimators.chain_impossible import tell_impossible
 from latentem.estimators.forecasting import Forecast, pseudo_residuals
 from latentem.estimators.settings import generator
 from latentem.estimators.streaming import StreamState, start, step
@@ -49,14 +49,7 @@ class DecodingMethods:
         """What a function of `latentem.models.decoding` finds; warns of impossible rows."""
         model, params, data = self._table(X, lengths, weights)
         found = function(model, params, data, *more, backend_for(self.n_jobs))
-        if np.any(found.impossible >= 0):
-            s = int(np.argmax(found.impossible >= 0))
-            row = int(found.impossible[s])
-            tell(
-                f"row {row} (row {row - data.offsets[s]} of sequence {s}) has probability zero in "
-                "every state that can be reached there: its sequence has log-likelihood -inf",
-                ImpossibleRowWarning,
-            )
+        tell_impossible(found.impossible, data.offsets)
         return found
 
     def score(self, X: Any, lengths: Any = None, sample_weight: Any = None) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from latentem import (
     GMMHMM,
@@ -308,6 +309,33 @@ def test_an_impossible_row_is_named():
     assert increment == -np.inf
     assert probabilities.tolist() == [1.0, 0.0]
     assert state.predicted.tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("weights", [None, [0, 1, 1]])
+def test_a_fit_names_the_impossible_row_and_what_may_have_ruled_it_out(weights):
+    X = np.array([[0.0], [1], [5], [6], [0], [1], [2], [3], [1], [4]])
+    labels = np.array([-1, -1, -1, -1, 1, -1, 0, -1, -1, -1])
+    hmm = PoissonHMM(2, random_state=0, transmat_mask=left_right(2))
+    with pytest.warns((ConvergenceWarning, ImpossibleRowWarning)) as told:
+        hmm.fit(X, [4, 4, 2], sample_weight=weights, labels=labels)
+    assert hmm.loglik_ == -np.inf
+    sentence = next(str(w.message) for w in told if w.category is ImpossibleRowWarning)
+    assert sentence.startswith("row 6 (row 2 of sequence 1) has probability zero")
+    assert sentence.endswith(
+        "Likely cause: labels and transmat_mask, which rule out states or what they may produce"
+    )
+    assert sentence in hmm.result_.warnings
+    assert hmm.result_.notes == ()
+
+
+def test_an_impossible_fit_has_no_notes_of_its_statistics():
+    """They are zeros, for there are no posteriors: "state 0 is never visited" would be untrue."""
+    start = {"startprob_init": [1, 0], "transmat_init": np.eye(2), "lambdas_init": [[0.0], [3.0]]}
+    with pytest.warns((ConvergenceWarning, ImpossibleRowWarning)) as told:
+        hmm = PoissonHMM(2, **start).fit([[0], [1], [5], [6]])
+    assert hmm.result_.notes == ()
+    assert any("row 1 (row 1 of sequence 0)" in str(w.message) for w in told)
+    assert any("Likely cause: zeros of lambdas_init, zeros of" in str(w.message) for w in told)
 
 
 def test_a_failed_fit_changes_nothing():
