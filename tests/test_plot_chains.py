@@ -19,10 +19,12 @@ from latentem import (  # noqa: E402
     HMM,
     CategoricalHMM,
     GaussianHMM,
+    MixtureModel,
     PoissonHMM,
     families,
     left_right,
     plot,
+    select,
 )
 from latentem.datasets import load_earthquakes  # noqa: E402
 from latentem.plot.style import COLOURS  # noqa: E402
@@ -277,6 +279,24 @@ class TestResiduals:
     def test_level_out_of_range(self, hmm):
         with pytest.raises(ValueError, match="level must be between 0 and 1"):
             plot.residuals(hmm, X, level=1.0)
+
+
+def test_a_mixture_has_no_states_to_draw():
+    mixture = MixtureModel(families.Poisson(), 2, random_state=0).fit(X)
+    for figure in (
+        lambda: plot.states(mixture, X),
+        lambda: plot.transitions(mixture),
+        lambda: plot.forecast(mixture, X, 3),
+        lambda: plot.residuals(mixture, X),
+    ):
+        with pytest.raises(TypeError, match="cannot draw a MixtureModel, which has no transitions"):
+            figure()
+
+
+def test_selection_among_chains_speaks_of_states():
+    ax = plot.selection(select(PoissonHMM(random_state=0), X, n_components=[1, 2]))
+    assert ax.get_xlabel() == "states"
+    assert ax.get_title() == "best: 2 states"
 
 
 def test_family_without_moments_or_distribution_function():

@@ -131,6 +131,7 @@ def select(
     criterion: str = "bic",
     lengths: Any = None,
     sample_weight: Any = None,
+    labels: Any = None,
     progress: bool = False,
     **grid: Iterable[Any],
 ) -> Selection:
@@ -148,6 +149,8 @@ def select(
         Rows of each sequence, for estimators of sequences.
     sample_weight : (n_samples,) array-like, optional
         One weight for each row; of a hidden Markov model for each sequence.
+    labels : (n_samples,) array-like of int, optional
+        Known states or components for the fits, -1 where unknown.
     progress : bool
         Show a tqdm bar over the candidates.
     **grid
@@ -193,6 +196,9 @@ def select(
         )
     if lengths is not None and "lengths" not in signature(estimator.fit).parameters:
         raise ValueError(f"{kind} is no model of sequences: leave lengths out")
+    if labels is not None and "labels" not in signature(estimator.fit).parameters:
+        raise ValueError(f"{kind} takes no labels: leave them out")
+    known_rows = {} if labels is None else {"labels": labels}
     # What belongs to X, for the fit and the criterion alike.
     more = {"sample_weight": sample_weight} | ({} if lengths is None else {"lengths": lengths})
     names, values = list(grid), [_listed(name, tried) for name, tried in grid.items()]
@@ -204,11 +210,11 @@ def select(
     table, candidates = [], []
     with remembered():
         for params in counted_bar(combinations, progress, "candidates", "fit", len(combinations)):
-            row, fitted = _candidate(estimator, params, X, more, criterion)
+            row, fitted = _candidate(estimator, params, X, more, known_rows, criterion)
             table.append(row)
             candidates.append(fitted)
     if all(isinstance(row.error, str) for row in table):
-        _raise_if_data(estimator, combinations[0], X, more)
+        _raise_if_data(estimator, combinations[0], X, more | known_rows)
     return Selection(table, candidates, criterion)
 
 
@@ -220,14 +226,19 @@ def _listed(name: str, tried: Iterable[Any]) -> Sequence[Any]:
 
 
 def _candidate(
-    estimator: Any, params: dict[str, Any], X: Any, more: dict[str, Any], criterion: str
+    estimator: Any,
+    params: dict[str, Any],
+    X: Any,
+    more: dict[str, Any],
+    known: dict[str, Any],
+    criterion: str,
 ) -> tuple[Candidate, Any]:
     """Fit one combination; a failure becomes a row of the table."""
     fitted = clone(estimator).set_params(**params)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # told in the table instead
-            fitted.fit(X, **more)
+            fitted.fit(X, **more, **known)
             value = _value(fitted, criterion, X, more)
     except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         failed = Candidate(params, math.nan, math.nan, 0, False, (), 0, str(error))

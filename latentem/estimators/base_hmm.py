@@ -17,7 +17,7 @@ from latentem.engine.blocks import Sequences
 from latentem.engine.family import Family
 from latentem.engine.flat import FlatSpace
 from latentem.engine.result import EMResult
-from latentem.engine.starts import InitParams
+from latentem.engine.starts import NAMES, InitParams
 from latentem.estimators.chain_checks import (
     check_fixed,
     check_probabilities,
@@ -37,6 +37,8 @@ from latentem.models.transitions import lasting_states, stationary_distribution
 __all__ = ["BaseHMM"]
 
 Array = np.ndarray
+#: hmmlearn's letters for groups of parameters.
+LETTERS = set("stmcwel")
 
 
 class BaseHMM(DecodingMethods, BaseEstimator):
@@ -147,6 +149,7 @@ class BaseHMM(DecodingMethods, BaseEstimator):
 
     def _fit(self, X: Any, lengths: Any, sample_weight: Any, labels: Any) -> BaseHMM:
         settings = em_settings(self)
+        _refuse_letters(self.init_params)
         model = self._model()
         data = check_sequences(self, X, lengths, sample_weight, labels, reset=True)
         self._check_enough(data)
@@ -248,6 +251,11 @@ class BaseHMM(DecodingMethods, BaseEstimator):
                     f"stationary=True makes startprob follow from transmat: it is {own.round(4)}. "
                     "Pass startprob=None"
                 )
+        elif startprob is None:
+            raise ValueError(
+                "startprob is None: give start probabilities; only with stationary=True do they "
+                "follow from transmat"
+            )
         else:
             self._startprob = check_probabilities(startprob, (k,), "startprob")
 
@@ -352,3 +360,13 @@ class BaseHMM(DecodingMethods, BaseEstimator):
         from latentem.estimators.tables import to_frame
 
         return to_frame(self)
+
+
+def _refuse_letters(init_params: Any) -> None:
+    """Refuse letters: hmmlearn's argument of this name says which parameters `fit` begins with."""
+    if isinstance(init_params, str) and init_params not in NAMES and set(init_params) <= LETTERS:
+        raise ValueError(
+            f"init_params must be one of {NAMES} or a callable, got {init_params!r}: in place of "
+            "hmmlearn's letters, give the values to begin with as startprob_init, transmat_init "
+            "and so on, and name what keeps its value in fixed"
+        )

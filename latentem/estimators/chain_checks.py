@@ -75,10 +75,11 @@ def _listed(X: Any) -> list[Any] | None:
     if first is None and isinstance(X[0], list | tuple) and len(X[0]) > 0:
         nested = isinstance(X[0][0], list | tuple | np.ndarray)
         return list(X) if nested else None
-    if first is not None and len(first) == 1 and len({np.shape(part) for part in X}) > 1:
+    if first is not None and len(first) == 1:  # sequences, or rows of one: it does not tell
         raise ValueError(
-            "X is a list of 1-D arrays of different lengths: each sequence must be "
-            "(n_samples, n_features). If it has a single feature, pass x[:, None]"
+            "X is a list of 1-D arrays: each sequence must be (n_samples, n_features). If it has a "
+            "single feature, pass x[:, None]; if the arrays are the rows of one sequence, pass "
+            "np.stack(X)"
         )
     return list(X) if first is not None and len(first) == 2 else None
 
@@ -92,7 +93,8 @@ def _stacked(estimator: Any, parts: list[Any], reset: bool) -> tuple[Array, Arra
                 raise ValueError("it has no rows")
             if found and np.ndim(part) == 2 and np.shape(part)[1] != found[0].shape[1]:
                 raise ValueError(
-                    f"it has {np.shape(part)[1]} columns, but sequence 0 has {found[0].shape[1]}"
+                    f"it has {np.shape(part)[1]} column{'s' * (np.shape(part)[1] != 1)}, but "
+                    f"sequence 0 has {found[0].shape[1]}"
                 )
             found.append(as_array(estimator, part, reset and i == 0))
         except ValueError as error:
@@ -116,6 +118,9 @@ def _stacked_labels(labels: Any, lengths: Array) -> Any:
 def _whole(labels: Any) -> Array:
     """Labels as an array; whole numbers that came as floats, say from a table, as integers."""
     labels = np.asarray(labels)
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        place = ", ".join(map(str, np.argwhere(np.isnan(labels))[0]))
+        raise ValueError(f"labels[{place}] is NaN: write -1 where a state is not known")
     if labels.dtype.kind == "f" and np.all(np.floor(labels) == labels):
         return labels.astype(np.int64)
     return labels

@@ -120,7 +120,7 @@ def _check(estimator: BaseHMM, fitted: Family, params: Any, width: int | None) -
     if isinstance(fitted, Categorical):
         found = len(fitted._of_params(params.emissionprob))
     if found is not None and width not in (None, found):
-        raise ValueError(f"it names {width} columns for parameters of {found}")
+        raise ValueError(f"it names {width} column{'s' * (width != 1)} for parameters of {found}")
     if isinstance(fitted, MixtureFamily):
         check_family(fitted.family, params.family, width, k * fitted.n_mix)
     check_family(fitted, params, width, k)

@@ -74,7 +74,10 @@ def _row(x: Any, width: int | None) -> Array:
     except (TypeError, ValueError):
         raise ValueError(f"x must be one row of numbers, got {x!r}") from None
     if width is not None and row.shape[1] != width:
-        raise ValueError(f"x has {row.shape[1]} cells, but the model is for {width} columns")
+        raise ValueError(
+            f"x has {row.shape[1]} cell{'s' * (row.shape[1] != 1)}, but the model is for {width} "
+            f"column{'s' * (width != 1)}"
+        )
     if np.isinf(row).any():
         raise ValueError("x contains infinity: make a cell that was not seen NaN")
     return row

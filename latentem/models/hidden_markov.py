@@ -175,9 +175,13 @@ class HiddenMarkov(LatentModel):
                     f"labels must have one value per row, shape ({len(x)},), got {labels.shape}"
                 )
             whole = np.issubdtype(labels.dtype, np.integer)
-            if not whole or labels.min() < -1 or labels.max() >= k:
+            wrong = (labels < -1) | (labels >= k) if whole else np.zeros(0, dtype=bool)
+            if not whole or wrong.any():
+                place = int(np.argmax(wrong)) if whole else 0
+                found = f", but labels[{place}] is {labels[place]}" if whole else ""
                 raise ValueError(
                     f"labels must be integers: a state, 0..{k - 1}, or -1 where it is not known"
+                    f"{found}"
                 )
         missing = None
         if not (np.isfinite(np.sum(x)) or np.all(np.isfinite(x))):
@@ -458,8 +462,9 @@ def _free(kept: Any, shape: tuple[int, ...], name: str) -> Array | None:
     if isinstance(kept, bool):
         return None if not kept else np.zeros(shape, dtype=bool)
     kept = np.asarray(kept)
-    if kept.shape != shape or kept.dtype != bool:
+    if kept.shape != shape or kept.dtype.kind not in "biuf" or not np.isin(kept, (0, 1)).all():
         raise ValueError(
-            f"fixed[{name!r}] must be True or a bool array of shape {shape}, got {kept!r}"
+            f"fixed[{name!r}] must be True, or an array of shape {shape} with True or 1 where an "
+            f"entry keeps its value, got {kept!r}"
         )
-    return ~kept
+    return ~kept.astype(bool)

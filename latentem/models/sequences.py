@@ -46,11 +46,12 @@ def sequences(data: Any) -> Sequences:
     x, lengths = np.asarray(found.x), np.asarray(found.lengths)
     if x.ndim != 2:
         raise ValueError(f"the rows must be a 2-D array, found {x.ndim}-D: use x[:, None]")
-    whole = lengths.ndim == 1 and np.issubdtype(lengths.dtype, np.integer)
-    if not whole or len(lengths) == 0 or lengths.min() < 1:
-        raise ValueError(f"lengths must be a list of integers >= 1, got {found.lengths!r}")
+    lengths = _lengths(lengths)
     if lengths.sum() != len(x):
-        raise ValueError(f"lengths sum to {lengths.sum()}, but there are {len(x)} rows")
+        raise ValueError(
+            f"lengths sum to {lengths.sum()}, but there are {len(x)} rows: give the number of rows "
+            "of each sequence, in the order in which they stand"
+        )
     if found.weights is not None:
         weights = np.asarray(found.weights, dtype=float)
         if weights.shape != lengths.shape:
@@ -62,6 +63,22 @@ def sequences(data: Any) -> Sequences:
             raise ValueError("weights must be finite numbers >= 0")
         found = replace(found, weights=weights)
     return replace(found, x=x, lengths=lengths)
+
+
+def _lengths(lengths: Array) -> Array:
+    """Numbers of rows (S,) as integers."""
+    if lengths.ndim != 1 or len(lengths) == 0 or lengths.dtype.kind not in "iuf":
+        raise ValueError(
+            f"lengths must be a list of integers >= 1, the rows of each sequence, got {lengths!r}"
+        )
+    wrong = ~((lengths >= 1) & (np.floor(lengths) == lengths) & (lengths < 2**62))
+    if wrong.any():
+        s = int(np.argmax(wrong))
+        fix = (
+            "leave an empty sequence out" if lengths[s] == 0 else "count the rows of that sequence"
+        )
+        raise ValueError(f"lengths must be integers >= 1, but lengths[{s}] is {lengths[s]}: {fix}")
+    return lengths.astype(np.int64)
 
 
 def row_weights(block: Sequences) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import beta
 
+from latentem.estimators.base_hmm import BaseHMM
 from latentem.estimators.validation import check_level
 from latentem.families.categorical import Categorical
 from latentem.plot.fitted import names_of
@@ -151,6 +152,7 @@ def transitions(fitted: Any, *, ax: Axes | None = None) -> Axes:
     ['0.90', '0.10', '1.00']
     >>> pyplot.close(ax.figure)
     """
+    _check_chain(fitted)
     matrix = np.asarray(fitted.transmat_, dtype=float)
     stays = fitted.expected_durations()
     ax = axes(ax)
@@ -323,8 +325,18 @@ def residuals(
     return ax
 
 
+def _check_chain(fitted: Any) -> None:
+    if not isinstance(fitted, BaseHMM):
+        raise TypeError(
+            f"cannot draw a {type(fitted).__name__}, which has no transitions: give a fitted "
+            "hidden Markov estimator, such as GaussianHMM. The figures of a mixture are "
+            "plot.density and plot.ellipses"
+        )
+
+
 def _series(fitted: Any, X: Any, lengths: Any, column: int | str, index: Any) -> Series:
     """A column of the data, with places and names."""
+    _check_chain(fitted)
     model, params, data = fitted.em_problem(X, lengths=lengths)
     n, d = data.x.shape
     first = X[0] if isinstance(X, list | tuple) else X

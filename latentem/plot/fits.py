@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentem.estimators.base_hmm import BaseHMM
 from latentem.plot.style import BAD, COLOURS, INK, MARKERS, axes, legend, look, tidy, whole_numbers
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ Array = np.ndarray
 
 
 def selection(selection: Selection, *, ax: Axes | None = None) -> Axes:
-    """Criterion of every candidate over the number of components, the best marked.
+    """Criterion of every candidate over the number of components or states, the best marked.
 
     One curve for each combination of the other parameters, such as the covariance
     type. The y axis is the distance to the best, linear up to 10 and logarithmic
@@ -70,11 +71,16 @@ def selection(selection: Selection, *, ax: Axes | None = None) -> Axes:
         curves.setdefault(_rest(row.params), []).append(row)
     for k, (label, candidates) in enumerate(curves.items()):
         _curve(ax, k, label, sorted(candidates, key=_size), best.value)
-    text = ", ".join(part for part in (_rest(best.params), f"{_size(best)} components") if part)
+    what = (
+        "states"
+        if isinstance(selection.candidates[selection.best_index], BaseHMM)
+        else ("components")
+    )
+    text = ", ".join(part for part in (_rest(best.params), f"{_size(best)} {what}") if part)
     ax.plot(_size(best), 0.0, "o", markersize=12, fillstyle="none", color=INK)
     criterion = selection.criterion.upper()
     sign = "\N{MINUS SIGN}" if best.value >= 0 else "+"
-    tidy(ax, "components", f"{criterion} {sign} {abs(best.value):.1f}")
+    tidy(ax, what, f"{criterion} {sign} {abs(best.value):.1f}")
     ax.set_title(f"best: {text}", fontsize="medium")
     ax.set_yscale("symlog", linthresh=10, linscale=0.8)
     ax.axhline(0, color=INK, linewidth=0.6, zorder=0)

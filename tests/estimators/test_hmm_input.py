@@ -55,6 +55,27 @@ def test_sequences_in_other_containers():
     assert poisson().fit(COUNTS).loglik_ == poisson().fit(COUNTS, 107).loglik_
 
 
+def test_lengths_that_a_table_made_floats():
+    wanted = poisson().fit(COUNTS, [50, 57]).loglik_
+    assert poisson().fit(COUNTS, np.array([50.0, 57.0])).loglik_ == wanted
+
+
+def test_plain_numbers_in_nested_lists_are_one_table():
+    table = [[0.0, 1.0], [3.0, 2.0], [4.0, 1.0], [0.0, 0.0]]
+    assert poisson().fit(table).lambdas_.shape == (2, 2)
+
+
+def test_fixed_entries_as_zeros_and_ones():
+    moves = [[0.8, 0.1, 0.1], [0.2, 0.5, 0.3], [0.1, 0.1, 0.8]]
+    entries = np.array([[0, 0, 1], [0, 0, 0], [1, 1, 1]])
+    one, other = (
+        PoissonHMM(3, random_state=0, transmat_init=moves, fixed={"transmat": kept}).fit(COUNTS)
+        for kept in (entries.tolist(), entries.astype(bool))
+    )
+    np.testing.assert_array_equal(one.transmat_, other.transmat_)
+    np.testing.assert_array_equal(one.transmat_[entries == 1], np.array(moves)[entries == 1])
+
+
 def test_labels_in_other_containers():
     labels = np.full(107, -1)
     labels[[3, 60]] = 0, 1
@@ -172,13 +193,17 @@ WRONG_DATA = {
     "one-dimensional parts": (
         [COUNTS[:50, 0], COUNTS[50:, 0]], {}, r"each sequence must be \(n_samples, n_features\)"
     ),
+    "one-dimensional parts of one length": (
+        [COUNTS[:50, 0], COUNTS[50:100, 0]], {}, r"list of 1-D arrays: .* pass x\[:, None\]; if"
+    ),
     "text": ([["a"], ["b"]], {}, "X must hold numbers, but X\\[0, 0\\] is the text 'a'"),
     "text in a sequence": ([COUNTS, [["a"]]], {}, "sequence 1 of X: X must hold numbers"),
     "lengths of a list": (PARTS, {"lengths": [50, 57]}, "a list of sequences has its own lengths"),
     "lengths too short": (COUNTS, {"lengths": [50]}, "lengths sum to 50, but there are 107 rows"),
-    "lengths zero": (COUNTS, {"lengths": [107, 0]}, "lengths must be a list of integers >= 1"),
-    "lengths negative": (COUNTS, {"lengths": [120, -13]}, "lengths must be a list of integers"),
-    "lengths floats": (COUNTS, {"lengths": [50.0, 57.0]}, "lengths must be a list of integers"),
+    "lengths zero": (COUNTS, {"lengths": [107, 0]}, r"lengths\[1\] is 0: leave an empty sequence"),
+    "lengths negative": (COUNTS, {"lengths": [120, -13]}, r"lengths\[1\] is -13: count the rows"),
+    "lengths fractions": (COUNTS, {"lengths": [50.5, 56.5]}, r"lengths\[0\] is 50.5: count the"),
+    "lengths text": (COUNTS, {"lengths": ["a"]}, "lengths must be a list of integers >= 1"),
     "weights of rows": (
         COUNTS, {"sample_weight": np.ones(107)},
         r"sample_weight must have one weight per sequence, shape \(1,\), got \(107,\)",
@@ -194,7 +219,10 @@ WRONG_DATA = {
     "labels of too few": (PARTS, {"labels": [[0] * 107]}, "labels has 1 lists for 2 sequences"),
     "label too large": (COUNTS, {"labels": np.full(107, 2)}, "must be integers: a state, 0..1"),
     "label too small": (COUNTS, {"labels": np.full(107, -2)}, "labels must be integers: a state"),
-    "label NaN": (COUNTS, {"labels": np.full(107, np.nan)}, "or -1 where it is not known"),
+    "label NaN": (
+        COUNTS, {"labels": [0.0] * 106 + [np.nan]},
+        r"labels\[106\] is NaN: write -1 where a state is not known",
+    ),
     "label fraction": (COUNTS, {"labels": np.full(107, 0.5)}, "labels must be integers: a state"),
     "negative counts": (-COUNTS, {}, "counts, whole numbers >= 0, but X\\[0, 0\\] is -13"),
     "fractions": (COUNTS + 0.5, {}, "counts, whole numbers >= 0, but X\\[0, 0\\] is 13.5"),
@@ -251,6 +279,7 @@ WRONG_ARGUMENTS = {
     ),
     "n_components": ({"n_components": 0}, "n_components must be at least 1, got 0"),
     "memory": ({"memory": "none"}, "memory must be 'full' or 'checkpoint'"),
+    "letters of hmmlearn": ({"init_params": "stmc"}, "startprob_init, transmat_init and so on"),
     "init_params": ({"init_params": "best"}, "init_params must be one of"),
 }  # fmt: skip
 
@@ -336,6 +365,13 @@ def test_a_family_must_be_one(family):
         HMM(family, 2).fit(COUNTS)
 
 
+def test_a_ready_model_needs_start_probabilities():
+    with pytest.raises(ValueError, match="startprob is None: give start probabilities; only with"):
+        PoissonHMM.from_parameters(
+            startprob=None, transmat=CHAIN["transmat"], lambdas=[[1.0], [2.0]]
+        )
+
+
 def test_parameters_of_a_family_must_fit():
     make = HMM.from_parameters
     rates = families.PoissonParams
@@ -385,7 +421,7 @@ def test_wrong_questions():
         (lambda: hmm.score(COUNTS, [50, 57], [1]), "one weight per sequence"),
         (lambda: hmm.score(COUNTS, [50, 58]), "lengths sum to 108"),
         (lambda: hmm.update(state, [-1]), "counts, whole numbers"),
-        (lambda: hmm.update(state, [1, 2]), "x has 2 cells, but the model is for 1 columns"),
+        (lambda: hmm.update(state, [1, 2]), "x has 2 cells, but the model is for 1 column$"),
         (lambda: hmm.update(state, ["a"]), "x must be one row of numbers"),
         (lambda: hmm.update(state, [np.inf]), "x contains infinity"),
     ):

@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from latentem import GaussianMixture, MixtureModel, Selection, families, select
-from latentem.datasets import load_faithful, load_times_deaths
+from latentem import (
+    FactorAnalyzer,
+    GaussianMixture,
+    MixtureModel,
+    PoissonHMM,
+    Selection,
+    families,
+    select,
+)
+from latentem.datasets import load_earthquakes, load_faithful, load_times_deaths
 from latentem.engine import starts
 from tests.estimators.samples import KINDS, assert_same_attributes, attributes, blobs
 from tests.estimators.test_bad_input import refused
@@ -70,6 +78,18 @@ def test_criterion_decides(criterion):
     assert chosen.criterion == criterion
     for row, fitted in zip(chosen.table, chosen.candidates, strict=True):
         assert row.value == getattr(fitted, criterion)(X, sample_weight=weights)
+
+
+def test_labels_are_for_the_fits():
+    X = load_earthquakes()[["count"]]
+    labels = np.full(len(X), -1)
+    labels[[5, 60]] = 0, 1
+    chosen = select(PoissonHMM(random_state=0), X, labels=labels, n_components=[2, 3])
+    for k, fitted in zip((2, 3), chosen.candidates, strict=True):
+        alone = PoissonHMM(k, random_state=0).fit(X, labels=labels)
+        assert fitted.loglik_ == alone.loglik_ != PoissonHMM(k, random_state=0).fit(X).loglik_
+    with pytest.raises(ValueError, match="FactorAnalyzer takes no labels"):
+        select(FactorAnalyzer(), X, labels=labels, n_components=[2])
 
 
 def test_faithful():
