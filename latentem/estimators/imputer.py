@@ -100,7 +100,8 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
         Patterns of missing cells, that of complete rows included.
     convergence_rate_ : float
         Rate of EM at the end, to about two digits of its distance to 1: also the largest
-        fraction of missing information about any function of the parameters.
+        fraction of missing information about any function of the parameters. NaN where
+        the fit is degenerate, or columns so nearly collinear that rounding hides it.
     fraction_missing_information_ : (n_features,) array
         Share of the information about each mean that is missing, at this covariance.
     n_features_in_, feature_names_in_

@@ -412,13 +412,13 @@ class Gaussian(Family):
     ) -> Moments:
         """Moments for a start, summed over blocks.
 
-        Rows with missing cells are completed under uncorrelated columns, which gives
-        correlations that are too small, but not 0: a place that EM can leave.
+        Rows with missing cells are completed under columns that are hardly correlated, which
+        gives correlations that are too small, but not 0: a place that EM can leave.
         """
         prepared = None
         if isinstance(x, Incomplete):
             apart = Gaussian("diag").initialize(x.cells, weights, rng)
-            spread = apart.covariances[:, :, None] * np.eye(len(centre))
+            spread = incomplete.pushed(apart.covariances, len(x), rng)
             if self.covariance_type == "tied":
                 spread = np.average(spread, axis=0, weights=weights.sum(axis=1))
             prepared = self.prepare(GaussianParams(apart.means, spread))

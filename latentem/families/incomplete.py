@@ -27,7 +27,7 @@ from latentem.families.partial import LOG_2PI, Partial
 from latentem.kernels.missing import complete_rows
 from latentem.kernels.missing_exact import complete_exactly, condition_rows
 
-__all__ = ["Component", "Incomplete", "component", "incomplete", "moments"]
+__all__ = ["Component", "Incomplete", "component", "incomplete", "moments", "pushed"]
 
 Array = np.ndarray
 #: Squared shift of a mean, in variances, up to which it may be subtracted afterwards.
@@ -35,6 +35,8 @@ EXPANSION = 1e4
 #: Mean variance inflation factor of the columns up to which products with the precision are
 #: exact enough, as in `latentem.models.normal`.
 INFLATION = 200.0
+#: Push of a start away from symmetry, in standard errors of a correlation.
+PUSH = 0.1
 NO_NOISE = np.empty((0, 0))
 
 
@@ -207,6 +209,20 @@ def component(mean: Array, covariance: Array, whitener: Array, logdet: float) ->
     inflation = precision.diagonal() @ covariance.diagonal()
     exact = not inflation <= INFLATION * len(mean)
     return Component(mean, covariance, precision, whitener, float(logdet), exact)
+
+
+def pushed(variances: Array, n: int, rng: np.random.Generator) -> Array:
+    """Covariances (K, d, d) with these variances (K, d), not quite uncorrelated.
+
+    Balanced data have a saddle at correlations of 0 (Murray 1977, in the discussion of
+    doi:10.1111/j.2517-6161.1977.tb01600.x), which EM would never leave.
+    """
+    k, d = variances.shape
+    push = np.triu(rng.uniform(-1.0, 1.0, size=(k, d, d)), 1)
+    push *= min(PUSH / np.sqrt(n), 0.5 / d)
+    correlation = np.eye(d) + push + push.transpose(0, 2, 1)
+    scale = np.sqrt(variances)
+    return correlation * scale[:, :, None] * scale[:, None, :]
 
 
 def moments(

@@ -83,7 +83,12 @@ class CellsOf:
         n, d = self.x.shape
         scale = np.sqrt(covariance.diagonal())
         units = np.outer(scale, scale)
-        whiteners, logdets = cov.whiteners((covariance / units)[None], "full", d)
+        correlation = (covariance / units)[None]
+        try:
+            whiteners, logdets = cov.whiteners(correlation, "full", d)
+        except np.linalg.LinAlgError:  # a degenerate fit: singular but for rounding
+            correlation = correlation + cov.LIFTED * np.eye(d)
+            whiteners, logdets = cov.whiteners(correlation, "full", d)
         inside = ((self.x - mean) / scale)[order]
         noise = np.empty((0, 0)) if noise is None else noise[order]
         filled, deviations = np.empty((n, d)), np.empty((len(absent), d))

@@ -79,7 +79,10 @@ def fit_normal(
         patterns = [(b.missing, b.weights) for b in blocks]
         patterns += [(b.group_missing, b.group_weights) for b in blocks]
         missing, weights = (np.concatenate(part) for part in zip(*patterns, strict=True))
-        information = missing_information(result.params, missing, weights)
+        try:
+            information = missing_information(result.params, missing, weights)
+        except np.linalg.LinAlgError:  # singular but for rounding, and reported as that
+            information = np.full(missing.shape[1], np.nan)
         rate = _look_around(model, result, blocks, settings) if missing.any() else 0.0
     return NormalFit(result, len(missing), rate, information)
 

@@ -16,6 +16,7 @@ the matrix is symmetric, and a few maps give its largest eigenvalue by Lanczos' 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,8 +27,11 @@ from latentem.models.normal import MultivariateNormal, NormalParams
 __all__ = ["Rate", "largest_rate"]
 
 Array = np.ndarray
-#: Step of differences, in the whitened coordinates at n = 1.
-STEP = 1e-6
+#: Steps of differences, in the whitened coordinates at n = 1: the shorter, the more exact,
+#: until rounding is felt.
+STEPS = (1e-6, 1e-4)
+#: Rounding, as a share of a step, beyond which differences tell nothing.
+NOISE = 0.01
 #: Most maps.
 MAPS = 40
 #: Residual of the eigenvalue, as a share of its distance to 1, at which to stop.
@@ -35,7 +39,10 @@ RESIDUAL = 0.04
 
 
 class Rate(NamedTuple):
-    """Largest eigenvalue of the rate matrix; whether it settled; and the maps it took."""
+    """Largest eigenvalue of the rate matrix; whether it settled; and the maps it took.
+
+    NaN where columns are so nearly collinear that rounding hides it.
+    """
 
     value: float
     settled: bool
@@ -75,17 +82,28 @@ def largest_rate(
             here.mean + root @ vector[:d], root @ (np.eye(d) + square) @ root.T
         )  # fmt: skip
 
-    def times(vector: Array) -> Array:
-        expected = backend.expect(model, point(STEP * vector), blocks)
-        there = model.inside(model.m_step(expected.statistics, point(STEP * vector)))
+    def times(step: float, vector: Array) -> Array:
+        begin = point(step * vector)
+        expected = backend.expect(model, begin, blocks)
+        there = model.inside(model.m_step(expected.statistics, begin))
         mean = np.linalg.solve(root, there.mean - image.mean)
         change = np.linalg.solve(root, there.covariance - image.covariance)
         square = np.linalg.solve(root, change.T)
         parts = mean, square.diagonal() / np.sqrt(2.0), 0.5 * (square + square.T)[lower]
-        return np.concatenate(parts) / STEP
+        return np.concatenate(parts) / step
 
+    size = 2 * d + d * (d - 1) // 2
+    probe = np.random.default_rng(1).standard_normal(size)
+    probe /= np.linalg.norm(probe)
     with one_blas_thread():
-        return _lanczos(times, 2 * d + d * (d - 1) // 2)
+        for step in STEPS:
+            try:  # there and back: what is left is rounding, and the map's curvature
+                rest = times(step, probe) + times(step, -probe)
+            except np.linalg.LinAlgError:
+                break
+            if np.linalg.norm(rest) <= NOISE:
+                return _lanczos(partial(times, step), size)
+    return Rate(np.nan, False, 2 * len(STEPS))
 
 
 def _lanczos(times: Any, size: int) -> Rate:

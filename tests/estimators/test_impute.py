@@ -183,3 +183,19 @@ def test_a_fit_with_gaps_finds_the_clusters(rng):
         assert model.converged_
         low = model.predict(x)[:500]
         assert max(np.mean(low == 0), np.mean(low == 1)) > 0.95
+
+
+@pytest.mark.parametrize("kind", ["full", "tied"])
+def test_balanced_gaps_hold_no_fit_on_a_saddle(kind):
+    """Murray's table: at a correlation of 0 the likelihood has a saddle."""
+    x = np.array(
+        [[1, 1], [1, -1], [-1, 1], [-1, -1]]
+        + [[2, np.nan]] * 2 + [[-2, np.nan]] * 2 + [[np.nan, 2]] * 2 + [[np.nan, -2]] * 2
+    )  # fmt: skip
+    best = GaussianImputer(tol=1e-9).fit(x).loglik_
+    mixture = GaussianMixture(1, covariance_type=kind, tol=1e-9).fit(x)
+    chain = GaussianHMM(1, covariance_type=kind, tol=1e-9).fit(x)
+    assert mixture.loglik_ == pytest.approx(best, abs=1e-6)
+    assert chain.loglik_ == pytest.approx(best, abs=1e-6)
+    two = GaussianMixture(2, covariance_type=kind, random_state=0).fit(np.vstack([x, x + 20]))
+    assert two.loglik_ > -76.6

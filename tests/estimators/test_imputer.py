@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -335,6 +336,35 @@ def test_a_fit_that_stands_on_a_saddle_says_so(monkeypatch):
     with pytest.warns(NotIdentifiedWarning, match="stands on a saddle"):
         imputer = GaussianImputer().fit(murray)
     assert imputer.convergence_rate_ > 1.01
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rounding_is_not_taken_for_a_saddle(seed):
+    """Parts and their rounded total: differences of maps are noise, and tell nothing."""
+    draw = np.random.default_rng(seed)
+    parts = draw.gamma(3, 10, size=(300, 3))
+    X = np.column_stack([parts, parts.sum(axis=1).round(3)])
+    X[draw.random(X.shape) < 0.1] = NAN
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        imputer = GaussianImputer().fit(X)
+    assert not [one for one in told if "saddle" in str(one.message)]
+    rate = imputer.convergence_rate_
+    assert np.isnan(rate) or 0.2 < rate < 0.7
+
+
+def test_a_fit_that_is_singular_but_for_rounding_raises_nothing_raw():
+    X = np.array(
+        [[0, 0, 0, 0, 0, 1], [0, -3, NAN, 1, 0, NAN], [NAN, NAN, 1, NAN, 0, 2],
+         [NAN, NAN, 1, 3, -3, NAN], [1, 6, 0, NAN, -1, 0], [-4, -3, -3, -1, NAN, 2],
+         [1, NAN, -2, 3, -2, NAN], [4, -3, NAN, NAN, NAN, 2], [1, -2, NAN, 1, -3, 1],
+         [NAN, NAN, 1, NAN, -1, NAN], [NAN, -3, NAN, -1, NAN, 1]]
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for state in range(3):
+            imputer = GaussianImputer(tol=1e-7, max_iter=3000, random_state=state).fit(X)
+            assert not np.isnan(imputer.transform(X)).any()
 
 
 def test_standard_errors_take_the_imputer():
