@@ -261,7 +261,7 @@ class MultivariateNormal(LatentModel):
         if self.prior is not None and self.prior.proper:
             return Diagnosis((), notes)
         return Diagnosis(
-            tuple(_singular(moments, np.flatnonzero(~constant), labels)),
+            tuple(_singular(moments, statistics.together, np.flatnonzero(~constant), labels)),
             notes,
             tuple(_never_together(statistics.together, np.flatnonzero(~constant), labels)),
         )
@@ -337,7 +337,9 @@ def counted(data: Any) -> tuple[Array, Array, Array]:
     return x, missing, np.ones(len(x)) if weights is None else weights
 
 
-def _singular(moments: Moments, columns: Array, labels: Sequence[Any]) -> list[str]:
+def _singular(
+    moments: Moments, together: Array, columns: Array, labels: Sequence[Any]
+) -> list[str]:
     """Why a covariance is singular up to rounding, in a sentence; none where it is not."""
     raw, floor = moments.scatter / moments.weight[0], cov.resolution(moments)
     if not cov.on_floor(raw, floor, columns, "full")[0]:
@@ -352,9 +354,12 @@ def _singular(moments: Moments, columns: Array, labels: Sequence[Any]) -> list[s
     involved = columns[size > 1e-2 * size.max()]
     if len(involved) > NAMED + 1:
         return [f"{len(involved)} columns are collinear, or too few rows have them all, {why} some"]
+    seen = together.diagonal()[involved]
     *others, last = (labels[j] for j in involved)
     names = ", ".join(map(str, others))
-    return [f"columns {names} and {last} are collinear, {why} column {last}"]
+    rarest = labels[involved[len(seen) - 1 - int(np.argmin(seen[::-1]))]]  # of equals the last
+    rare = ", or too few rows have them all" if seen.min() < weight else ""
+    return [f"columns {names} and {last} are collinear{rare}, {why} column {rarest}"]
 
 
 def _never_together(together: Array, columns: Array, labels: Sequence[Any]) -> list[str]:

@@ -401,3 +401,12 @@ def test_a_prior_of_weight_0_is_none():
         a = EM().run(MultivariateNormal().learn(x), x)
         b = EM().run(MultivariateNormal(NormalPrior(0.0, np.zeros((3, 3)))).learn(x), x)
     assert a.objective == b.objective
+
+
+def test_the_column_that_is_hardly_seen_is_named():
+    """Three cells of it: nothing is collinear, and to leave out another would not help."""
+    x = table(200, 4, 0.2)
+    x[3:, 2] = NAN
+    x[:3, 2] = 3.0, 4.0, 7.0
+    with pytest.warns(DegenerateComponentWarning, match="too few rows .* leave out column 2"):
+        EM(max_iter=3000).run(MultivariateNormal().learn(x), x)
