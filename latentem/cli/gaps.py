@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -117,6 +118,7 @@ class Gaps:
 
         table = pyarrow.parquet.read_table(self.file)
         lost = self.X.isna().to_numpy()
+        changed = []
         for j, name in enumerate(self.names):
             if not lost[:, j].any():
                 continue
@@ -127,13 +129,29 @@ class Gaps:
             kind = column.type
             if not (pyarrow.types.is_floating(kind) or whole):
                 kind = pyarrow.float64()
+                changed.append(table.column_names[place])
             fill = pyarrow.array(np.where(lost[:, j], new, 0.0)).cast(kind)
             mask = pyarrow.array(lost[:, j])
             kept = pyarrow.compute.if_else(mask, fill, column.cast(kind))
             table = table.set_column(place, table.column_names[place], kept)
+        table = table.replace_schema_metadata(_of_floats(table.schema.metadata, changed))
         stream = io.BytesIO()
         pyarrow.parquet.write_table(table, stream)
         return stream.getvalue()
+
+
+def _of_floats(metadata: dict[bytes, bytes] | None, changed: Sequence[str]) -> Any:
+    """Metadata of a schema in which what pandas wrote tells that these columns are float64 now.
+
+    Else pandas would make the types of the columns before they were filled, and fail.
+    """
+    if not metadata or b"pandas" not in metadata:
+        return metadata
+    told = json.loads(metadata[b"pandas"])
+    for column in told.get("columns", []):
+        if column.get("field_name", column.get("name")) in changed:
+            column.update(pandas_type="float64", numpy_type="float64", metadata=None)
+    return {**metadata, b"pandas": json.dumps(told).encode()}
 
 
 def gaps(path: str, form: Format, columns: Sequence[str] = ()) -> Gaps:

@@ -444,6 +444,28 @@ def test_parquet_keeps_its_types(folder: Path, capsys: Any) -> None:
     assert np.array_equal(rounded.column("ozone").to_numpy(), np.round(ozone))
 
 
+def test_parquet_of_nullable_columns_is_read_by_pandas(folder: Path, capsys: Any) -> None:
+    pytest.importorskip("pyarrow")
+    data = pandas.DataFrame(
+        {
+            "a": np.random.default_rng(0).normal(size=30),
+            "k": pandas.array([1, None, 3] * 10, dtype="Int64"),
+            "n": pandas.array(range(30), dtype="Int64"),
+        },
+        index=pandas.Index([f"row {i}" for i in range(30)], name="who"),
+    )
+    data.to_parquet("nullable.parquet")
+    assert run(capsys, "nullable.parquet", "-o", "f.parquet")[0] == 0
+    filled = pandas.read_parquet("f.parquet")
+    assert [str(kind) for kind in filled.dtypes] == ["float64", "float64", "Int64"]
+    seen = data["k"].notna().to_numpy()
+    assert np.array_equal(filled["k"][seen], data["k"][seen])
+    assert not filled["k"].isna().any()
+    assert filled.index.equals(data.index)
+    run(capsys, "nullable.parquet", "-o", "r.parquet", "--round")
+    assert str(pandas.read_parquet("r.parquet")["k"].dtype) == "Int64"
+
+
 # ---------------------------------------------------------------------------------- exit codes 2, 3
 
 
