@@ -13,7 +13,7 @@ The degrees of freedom of :math:`(\bar Q - Q) / \sqrt T` are :math:`(m-1)(1 + 1/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,9 +103,11 @@ def pool(estimates: Iterable[Any], variances: Iterable[Any], dfcom: Any = None) 
     ----------
     estimates : (m,) or (m, p) array-like
         An estimate, or p of them, from each table. A list of pandas Series, such as the
-        `params` of statsmodels results, brings names.
+        `params` of statsmodels results, brings names; so do the columns of a DataFrame with
+        a row for each table.
     variances : (m,), (m, p) or (m, p, p) array-like
-        Their squared standard errors, or covariance matrices (``cov_params()``).
+        Their squared standard errors, or covariance matrices (``cov_params()``). Where both
+        have names, they are put in the order of the estimates.
     dfcom : float or (p,) array-like, optional
         Degrees of freedom if no cell were missing, for small samples.
 
@@ -116,7 +118,9 @@ def pool(estimates: Iterable[Any], variances: Iterable[Any], dfcom: Any = None) 
     Raises
     ------
     ValueError
-        For fewer than two tables, shapes that do not fit, negative variances, or NaN.
+        For fewer than two tables, shapes or names that do not fit, negative variances, or NaN.
+    TypeError
+        For dicts, whose values have no places, and for polars frames.
 
     Examples
     --------
@@ -137,8 +141,10 @@ def pool(estimates: Iterable[Any], variances: Iterable[Any], dfcom: Any = None) 
     >>> pooled.estimate.tolist(), pooled.total.shape
     ([1.1, 1.9], (2, 2))
     """
-    estimates, variances = list(estimates), list(variances)
-    names = _names(estimates)
+    estimates, variances = _tables(estimates, "estimates"), _tables(variances, "variances")
+    names = _names(estimates, "estimates")
+    if names is not None:
+        variances = _in_order(variances, names)
     q, u = _numbers(estimates, "estimates"), _numbers(variances, "variances")
     m = len(q)
     if m < 2:
@@ -196,12 +202,52 @@ def _numbers(values: list[Any], name: str) -> Array:
     return array
 
 
-def _names(estimates: list[Any]) -> list[str] | None:
+def _tables(values: Any, name: str) -> list[Any]:
+    """What each table gave; a frame has a row for each."""
+    if hasattr(values, "columns") and hasattr(values, "to_numpy"):
+        if hasattr(values, "iloc"):
+            return [values.iloc[i] for i in range(len(values))]
+        raise TypeError(  # polars, whose rows would lose their names
+            f"{name} are a {type(values).__name__} that is not of pandas: pass its to_numpy(), or "
+            "its to_pandas() for names"
+        )
+    found = values if isinstance(values, Mapping) else list(values)
+    if isinstance(found, Mapping) or any(isinstance(value, Mapping) for value in found):
+        raise TypeError(
+            f"{name} are dicts, whose values have no places: pass a list with the numbers of each "
+            "table, pandas Series for names"
+        )
+    return found
+
+
+def _names(values: list[Any], name: str) -> list[str] | None:
     """Names of the estimates, where every table gives the same."""
-    indices = [getattr(value, "index", None) for value in estimates]
+    indices = [getattr(value, "index", None) for value in values]
     if not indices or any(index is None or callable(index) for index in indices):
         return None
-    names = [[str(name) for name in index] for index in indices if index is not None]
+    names = [[str(label) for label in index] for index in indices if index is not None]
     if any(other != names[0] for other in names):
-        raise ValueError("the tables' estimates are named differently")
+        raise ValueError(f"the tables' {name} are named differently")
     return names[0]
+
+
+def _in_order(variances: list[Any], names: list[str]) -> list[Any]:
+    """Variances or covariance matrices of pandas in the order of the names of the estimates."""
+    given = _names(variances, "variances")
+    if given is None or given == names:
+        order = None
+    elif sorted(given) == sorted(names) and len(set(names)) == len(names):
+        order = [given.index(name) for name in names]
+    else:
+        raise ValueError(
+            f"variances are of {given}, but estimates of {names}: give both the same names"
+        )
+    ordered = []
+    for value in variances:
+        if getattr(value, "ndim", 1) == 2 and hasattr(value, "iloc"):
+            if [str(label) for label in value.columns] != [str(label) for label in value.index]:
+                raise ValueError("covariance matrices need the same names, in rows and columns")
+            ordered.append(value if order is None else value.iloc[order, order])
+        else:
+            ordered.append(value if order is None else value.iloc[order])
+    return ordered

@@ -71,6 +71,46 @@ def test_names_come_from_the_index_and_the_summary_shows_them():
         pool([series[0], series[1].rename({"age": "AGE"})], frames[:2])
 
 
+def test_frames_have_a_row_for_each_table():
+    names = ["const", "slope", "age"]
+    wanted = pool(Q, np.diagonal(U, 0, 1, 2))
+    variances = pd.DataFrame(np.diagonal(U, 0, 1, 2), columns=names)
+    found = pool(pd.DataFrame(Q, columns=names), variances)
+    assert found.names == names
+    assert found.m == 7
+    np.testing.assert_array_equal(found.std_error, wanted.std_error)
+    polars = pytest.importorskip("polars")
+    with pytest.raises(TypeError, match=r"estimates are a DataFrame .* pass its to_numpy"):
+        pool(polars.DataFrame(Q), variances)
+
+
+def test_variances_follow_the_names_of_the_estimates():
+    names, other = ["const", "slope", "age"], ["age", "const", "slope"]
+    series = [pd.Series(q, index=names) for q in Q]
+    frames = [pd.DataFrame(u, index=names, columns=names) for u in U]
+    wanted = pool(series, frames)
+    turned = pool(series, [frame.loc[other, other] for frame in frames])
+    np.testing.assert_array_equal(turned.within, wanted.within)
+    numbers = [pd.Series(np.diag(u), index=names) for u in U]
+    turned = pool(series, [value[other] for value in numbers])
+    np.testing.assert_array_equal(turned.within, np.diag(wanted.within))
+    turned = pool(pd.DataFrame(series), pd.DataFrame(numbers)[other])
+    np.testing.assert_array_equal(turned.within, np.diag(wanted.within))
+    with pytest.raises(ValueError, match="give both the same names"):
+        pool(series, [value.rename({"age": "AGE"}) for value in numbers])
+    with pytest.raises(ValueError, match="variances are named differently"):
+        pool(series, [numbers[0][other], *numbers[1:]])
+    with pytest.raises(ValueError, match="the same names, in rows and columns"):
+        pool(series, [frame[other] for frame in frames])
+
+
+def test_dicts_are_refused():
+    with pytest.raises(TypeError, match="estimates are dicts, whose values have no places"):
+        pool({"a": 1.0, "b": 2.0}, [1.0, 1.0])
+    with pytest.raises(TypeError, match="variances are dicts"):
+        pool([1.0, 2.0], [{"a": 1.0}, {"a": 2.0}])
+
+
 @pytest.mark.parametrize(
     ("q", "u", "words"),
     [
