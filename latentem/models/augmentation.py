@@ -22,6 +22,7 @@ import numpy as np
 from latentem.engine.backends import one_blas_thread
 from latentem.engine.blocks import Rows
 from latentem.engine.em import EM
+from latentem.families.covariance import RESOLUTION
 from latentem.models.conditionals import CellsOf
 from latentem.models.normal import MultivariateNormal, NormalParams
 from latentem.models.normal_prior import NormalPrior
@@ -45,18 +46,22 @@ def bootstrap_params(
 ) -> NormalParams:
     """Parameters of EM on rows drawn with replacement.
 
+    Without a prior, samples in which a column has one value only are drawn again: its
+    variance would be 0.
+
     Raises
     ------
     ValueError
         Where samples leave the covariance singular.
     """
+    free = model.prior is None or not model.prior.proper
     n = len(data.x)
     weights = np.ones(n) if data.weights is None else data.weights
     total = round(float(weights.sum()))
     for _ in range(TRIES):
         counts = rng.multinomial(total, weights / weights.sum()).astype(float)
         seen = (~np.isnan(data.x)).T @ counts
-        if np.any(seen < 2):
+        if np.any(seen < 2) or (free and _constant(data.x[counts > 0])):
             continue
         blocks = model.blocks(Rows(data.x, counts))
         with one_blas_thread():
@@ -67,8 +72,15 @@ def bootstrap_params(
         return params
     raise ValueError(
         f"{TRIES} samples of the rows with replacement all left the covariance singular: too few "
-        "rows for so many columns. Use a prior, or method='posterior'"
+        "rows for so many columns, or a column that hardly varies. Use a prior, or method='posterior'"
     )
+
+
+def _constant(x: Array) -> bool:
+    """Whether a column has one value only, up to rounding; each has a cell that is seen."""
+    low, high = np.fmin.reduce(x), np.fmax.reduce(x)
+    largest = np.maximum(np.abs(low), np.abs(high))
+    return bool(np.any(high - low <= RESOLUTION * largest))
 
 
 def steps_for(rate: float) -> int:

@@ -55,6 +55,19 @@ def test_cells_that_are_seen_are_the_same_in_all(method):
     assert "4 imputations of" in repr(tables)
 
 
+def test_bootstrap_samples_in_which_a_column_is_constant_are_drawn_again():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(12, 3))
+    x[:, 1] = 0.0
+    x[11, 1] = 1.0  # more than a third of the samples of rows do not have it
+    x[2, 1] = x[4, 0] = NAN
+    draws = impute_multiple(x, m=40, random_state=0).draws[:, 0]
+    assert np.abs(draws).min() > 1e-6
+    ridge = GaussianImputer(prior="ridge")  # has a variance for every sample
+    draws = impute_multiple(x, m=40, random_state=0, imputer=ridge).draws[:, 0]
+    assert np.abs(draws).min() > 1e-6
+
+
 def test_tables_are_like_the_data():
     frame = pd.DataFrame(
         {"count": np.arange(40), "a": table(40)[:, 0], "b": table(40)[:, 1] + 3.0},
