@@ -63,7 +63,7 @@ def numbers_of(estimator: Any, X: Any, missing_values: Any, reset: bool) -> Arra
     if isinstance(X, np.ma.MaskedArray):
         X = np.where(np.ma.getmaskarray(X), marker, np.ma.getdata(X).astype(float))
     _refuse_large_integers(X)
-    x = as_array(estimator, _without_na(X), reset)
+    x = as_array(estimator, X, reset)
     if not math.isnan(marker):
         if np.isnan(x).any():
             row, column = np.argwhere(np.isnan(x))[0]
@@ -96,34 +96,6 @@ def marker_of(missing_values: Any) -> float:
     if not number or isinstance(missing_values, bool) or math.isinf(missing_values):
         raise ValueError(f"missing_values must be NaN or a number, got {missing_values!r}")
     return float(missing_values)
-
-
-def _without_na(X: Any) -> Any:
-    """Cells of object arrays and columns that are pandas.NA or None as NaN."""
-    if isinstance(X, np.ndarray) and X.dtype == object:
-        return _objects(X)
-    if isinstance(X, list | tuple):
-        cells = [cell for row in X if isinstance(row, list | tuple) for cell in row]
-        if any(cell is None or type(cell).__name__ == "NAType" for cell in cells):
-            return _objects(np.array(X, dtype=object))
-        return X
-    if hasattr(X, "dtypes") and hasattr(X, "assign") and getattr(X, "ndim", 1) == 2:  # pandas
-        named = {
-            name: _objects(X[name].to_numpy())
-            for name in X.columns
-            if X.columns.is_unique and X[name].dtype == object
-        }
-        return X.assign(**named) if named and all(isinstance(n, str) for n in named) else X
-    return X
-
-
-def _objects(cells: Array) -> Array:
-    empty = np.frompyfunc(lambda c: c is None or type(c).__name__ == "NAType", 1, 1)(cells)
-    out = np.where(empty.astype(bool), math.nan, cells)
-    try:
-        return out.astype(float)
-    except (TypeError, ValueError):
-        return out  # text: refused later, by its place
 
 
 def _refuse_large_integers(X: Any) -> None:

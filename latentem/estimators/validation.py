@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,7 +111,8 @@ def check_values(estimator: Any, X: Array, reset: bool, missing: bool) -> None:
 def as_array(estimator: Any, X: Any, reset: bool) -> Array:
     """X as a float64 C-ordered array (n_samples, n_features), of any values.
 
-    A Series is one column; names of columns are remembered at fit and checked later.
+    A Series is one column; names of columns are remembered at fit and checked later. None
+    and pandas.NA are NaN.
     """
     if isinstance(X, np.ma.MaskedArray):
         raise ValueError(
@@ -119,6 +121,7 @@ def as_array(estimator: Any, X: Any, reset: bool) -> Array:
         )
     if hasattr(X, "to_frame") and getattr(X, "ndim", 1) == 1:  # a pandas or polars Series
         X = X.to_frame()
+    X = _without_na(X)
     ndim = getattr(X, "ndim", None)
     if ndim is None and isinstance(X, list | tuple):
         ndim = _ndim(X)
@@ -140,6 +143,32 @@ def as_array(estimator: Any, X: Any, reset: bool) -> Array:
             raise
         raise type(error)(f"{text} (X must be (n_samples, n_features), of numbers)") from None
     return X
+
+
+def _without_na(X: Any) -> Any:
+    """Cells of object arrays and columns that are pandas.NA or None as NaN."""
+    if isinstance(X, np.ndarray) and X.dtype == object:
+        return _objects(X)
+    if isinstance(X, list | tuple):
+        cells = [cell for row in X if isinstance(row, list | tuple) for cell in row]
+        if any(cell is None or type(cell).__name__ == "NAType" for cell in cells):
+            return _objects(np.array(X, dtype=object))
+        return X
+    if hasattr(X, "dtypes") and hasattr(X, "assign") and getattr(X, "ndim", 1) == 2:  # pandas
+        places = [j for j, kind in enumerate(X.dtypes) if kind == np.dtype(object)]
+        X = X.copy() if places else X
+        for j in places:
+            X.isetitem(j, _objects(X.iloc[:, j].to_numpy()))
+    return X
+
+
+def _objects(cells: Array) -> Array:
+    empty = np.frompyfunc(lambda c: c is None or type(c).__name__ == "NAType", 1, 1)(cells)
+    out = np.where(empty.astype(bool), math.nan, cells)
+    try:
+        return out.astype(float)
+    except (TypeError, ValueError):
+        return out  # text: refused later, by its place
 
 
 def _ndim(X: Any) -> int | None:

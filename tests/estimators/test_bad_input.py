@@ -11,11 +11,12 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-from latentem import CollapsedError, GaussianMixture, MixtureModel, families
+from latentem import CollapsedError, GaussianHMM, GaussianMixture, MixtureModel, families
 from tests.estimators.samples import KINDS, WholeRows, assert_same_attributes, attributes, blobs
 
 X = blobs()
@@ -176,6 +177,29 @@ def test_frame_with_missing_cells_names_the_column():
     table.loc[4, "height"] = None
     words = ["NaN", "row 4", "'height'", "impute"]
     refused(lambda: MixtureModel(WholeRows(), 2).fit(table), words)
+
+
+@pytest.mark.parametrize("model", [GaussianMixture, GaussianHMM])
+def test_every_kind_of_missing_cell_is_the_same(model):
+    x = blobs()[:80].copy()
+    x[3, 1] = x[40, 0] = np.nan
+    cells = x.astype(object)
+    cells[3, 1], cells[40, 0] = pd.NA, None
+    named = pd.DataFrame(cells, columns=[f"x{j}" for j in range(x.shape[1])])
+    kinds = {
+        "objects": cells,
+        "lists": cells.tolist(),
+        "frame": named,
+        "frame with numbers for names": pd.DataFrame(cells),
+        "nullable": named.astype("Float64"),
+    }
+    wanted = model(2, random_state=0).fit(x)
+    for name, X in kinds.items():
+        found = model(2, random_state=0).fit(X)
+        assert found.loglik_ == wanted.loglik_, name
+        np.testing.assert_array_equal(found.predict(X), wanted.predict(x), err_msg=name)
+    assert cells[3, 1] is pd.NA
+    assert named.iloc[3, 1] is pd.NA
 
 
 def test_failed_fit_of_a_frame_leaves_no_names():
