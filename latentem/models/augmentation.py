@@ -72,7 +72,8 @@ def bootstrap_params(
         return params
     raise ValueError(
         f"{TRIES} samples of the rows with replacement all left the covariance singular: too few "
-        "rows for so many columns, or a column that hardly varies. Use a prior, or method='posterior'"
+        "rows for so many columns, or a column that hardly varies. Use a prior, or "
+        "method='posterior'"
     )
 
 
