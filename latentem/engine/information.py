@@ -115,6 +115,8 @@ def standard_errors(
     StandardErrors
         A mapping from names of parameters to arrays of their shapes. Probabilities that
         are fitted as 0 (below 1e-8) are taken as known, with error 0, as fixed values are.
+        Those of columns that take no part in a fit (`GaussianImputer` leaves out constant
+        and empty ones) are NaN.
 
     Raises
     ------
@@ -170,12 +172,30 @@ def standard_errors(
             _refuse_far(slope, covariance)
         except (np.linalg.LinAlgError, ValueError) as error:
             reasons = "".join(f"; {note}" for note in found.notes)
+            if hasattr(fitted, "em_places") and len(fitted.em_places()[1]) < _size(fitted):
+                reasons += "; numbers in brackets count the columns that take part in the model"
             raise ValueError(f"there are no standard errors here: {error}{reasons}") from None
     jacobian = _jacobian(lambda at: _raveled(space.unpack(at)), flat, np.full(len(flat), 1e-3))
     values = {
         _short(name, space.names): np.asarray(value, dtype=float) for name, value in leaves(params)
     }
-    return StandardErrors(values, jacobian @ covariance @ jacobian.T, method)
+    spread = jacobian @ covariance @ jacobian.T
+    if hasattr(fitted, "em_places"):
+        values, places = fitted.em_places()
+        spread = _spread_out(spread, places, _size(fitted))
+    return StandardErrors(values, spread, method)
+
+
+def _size(fitted: Any) -> int:
+    """Number of all parameters of an estimator with `em_places`."""
+    return sum(value.size for value in fitted.em_places()[0].values())
+
+
+def _spread_out(covariance: Array, places: Array, size: int) -> Array:
+    """The covariance at its places among all parameters, (size, size), NaN elsewhere."""
+    out = np.full((size, size), np.nan)
+    out[np.ix_(places, places)] = covariance
+    return out
 
 
 def observed_information(

@@ -422,10 +422,19 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
         if lengths is not None:
             raise ValueError("lengths cut sequences; these are independent rows, leave it out")
         x = self._read(X)[:, self._columns.varying]
+        if not x.shape[1]:
+            raise ValueError("no column varies: there is nothing that a model was fitted to")
         weights = check_weights(sample_weight, len(x))
         data = Rows(np.ascontiguousarray(x), weights)
         model = self._model(data) if self.result_ is None else self.result_.model
         return model, self._params(), data
+
+    def em_places(self) -> tuple[dict[str, Array], Array]:
+        """All parameters by name, and the places of those of `em_problem` among them, raveled."""
+        values = {"mean": self.mean_, "covariance": self.covariance_}
+        varying = self._columns.varying
+        estimated = [varying, np.outer(varying, varying).ravel()]
+        return values, np.flatnonzero(np.concatenate(estimated))
 
     def save(self, path: Any) -> None:
         """Write the fitted imputer to an ``.npz`` file, without pickle; see `latentem.load`."""

@@ -376,6 +376,36 @@ def test_standard_errors_take_the_imputer():
         standard_errors(imputer, AIR, lengths=[153])
 
 
+def test_standard_errors_stand_at_the_places_of_their_columns():
+    x = table(80, 3)
+    wide = np.insert(x, [1, 2], 4.0, axis=1)  # columns 1 and 3
+    wide[:, 3] = NAN
+    with pytest.warns(NotIdentifiedWarning):
+        imputer = GaussianImputer(tol=1e-8).fit(wide)
+    errors = standard_errors(imputer, wide)
+    wanted = standard_errors(GaussianImputer(tol=1e-8).fit(x), x)
+    varying = np.array([0, 2, 4])
+    assert errors["mean"].shape == (5,)
+    assert errors["covariance"].shape == (5, 5)
+    np.testing.assert_array_equal(errors["mean"][varying], wanted["mean"])
+    np.testing.assert_array_equal(
+        errors["covariance"][np.ix_(varying, varying)], wanted["covariance"]
+    )
+    assert np.isnan(errors["mean"][[1, 3]]).all()
+    assert np.isnan(errors["covariance"][[1, 3]]).all()
+    assert np.isnan(errors["covariance"][:, [1, 3]]).all()
+    np.testing.assert_array_equal(errors.estimates["mean"], imputer.mean_)
+    lines = {line.split()[0]: line.split()[1:] for line in str(errors).splitlines()}
+    assert lines["mean[1]"] == ["4", "nan"]
+    assert float(lines["mean[2]"][0]) == pytest.approx(imputer.mean_[2], rel=1e-5)
+    with pytest.raises(ValueError, match="numbers in brackets count the columns that take part"):
+        standard_errors(imputer, wide + np.arange(5.0))  # not the data of the fit
+    with pytest.warns(NotIdentifiedWarning):
+        constant = GaussianImputer().fit(np.full((5, 2), 3.0))
+    with pytest.raises(ValueError, match="no column varies"):
+        standard_errors(constant, np.full((5, 2), 3.0))
+
+
 def test_from_parameters_needs_no_data():
     imputer = GaussianImputer.from_parameters(
         [0.0, 1.0], [[1.0, 0.5], [0.5, 1.0]], feature_names=["a", "b"]
