@@ -122,6 +122,10 @@ def convergence(result: EMResult, degenerate: bool = False) -> str:
 def _starts(result: EMResult) -> str:
     """How many starts there were and where they ended."""
     text = f"{len(result.starts)} starts"
+    different = len({(start.loglik, start.n_iter, start.error) for start in result.starts})
+    if different == 1:
+        return f"{text}, all the same"
+    text += f" ({different} of them different)" if different < len(result.starts) else ""
     failed = sum(start.error is not None for start in result.starts)
     flat = sum(bool(start.degenerate) and start.error is None for start in result.starts)
     text += f", {failed} failed" if failed else ""

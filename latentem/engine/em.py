@@ -135,9 +135,10 @@ class EM:
         model : LatentModel
         data : whatever ``model.blocks`` takes
             By default an array or a tuple of arrays of one length.
-        start : params or callable, optional
+        start : params, callable, or list of such, optional
             Parameters to start from (then there is one start), or a function of
-            (blocks, rng) that makes them. By default ``model.initialize``.
+            (blocks, rng) that makes them. A list has one for each start, whatever `n_init`
+            is. By default ``model.initialize``.
         rng : Generator or int, optional
 
         Returns
@@ -151,14 +152,15 @@ class EM:
         """
         began = time.perf_counter()
         given = start is not None and not callable(start)
-        generators = np.random.default_rng(rng).spawn(1 if given else self.n_init)
+        starts = start if isinstance(start, list) else [start] * (1 if given else self.n_init)
+        generators = np.random.default_rng(rng).spawn(len(starts))
         with one_blas_thread(), progress_bar(self.progress) as bar:
             backend = self._backend()
             blocks = list(model.blocks(data, self.block_size))
             tracks = []
             for index, generator in enumerate(generators):
                 history, last = History(), None
-                begin = partial(_start, model, blocks, start, generator)
+                begin = partial(_start, model, blocks, starts[index], generator)
                 for last in self._told(Climb(self, model, blocks, backend, begin, index)):
                     history.record(last)
                     bar.update(index, len(generators), last)
@@ -166,7 +168,7 @@ class EM:
                 tracks.append(_Track(index, last, history, _diagnose(model, last, self)))
                 if last.reason is Reason.CALLBACK:
                     break
-        return self._result(model, tracks, time.perf_counter() - began)
+        return self._result(model, tracks, len(starts), time.perf_counter() - began)
 
     def iterate(
         self,
@@ -212,7 +214,9 @@ class EM:
                 return
             yield state
 
-    def _result(self, model: LatentModel, tracks: list[_Track], seconds: float) -> EMResult:
+    def _result(
+        self, model: LatentModel, tracks: list[_Track], wanted: int, seconds: float
+    ) -> EMResult:
         alive = [track for track in tracks if track.last.reason is not Reason.COLLAPSED]
         if not alive:
             which = "the only start" if len(tracks) == 1 else f"each of the {len(tracks)} starts"
@@ -230,7 +234,7 @@ class EM:
             loglik=last.loglik,
             reason=last.reason,
             degenerate=best.found.degenerate,
-            notes=best.found.notes + best.found.not_identified + self._cut_short(tracks, best),
+            notes=best.found.notes + best.found.not_identified + _cut_short(tracks, wanted, best),
             n_iter=last.n_iter,
             n_certify=last.n_certify,
             n_e_steps=last.n_e_steps,
@@ -244,13 +248,6 @@ class EM:
             weight=last.weight,
             warnings=self._warn(best),
         )
-
-    def _cut_short(self, tracks: list[_Track], best: _Track) -> tuple[str, ...]:
-        """A note where a callback ended the fit in another start than the best."""
-        last = tracks[-1]
-        if last.last.reason is not Reason.CALLBACK or last is best:
-            return ()
-        return (f"a callback stopped the fit in start {len(tracks)} of {self.n_init}",)
 
     def _warn(self, track: _Track) -> tuple[str, ...]:
         """Warn of what the user should know, and return the sentences."""
@@ -302,6 +299,14 @@ class _Track(NamedTuple):
             params=last.params,
             error=last.error,
         )
+
+
+def _cut_short(tracks: list[_Track], wanted: int, best: _Track) -> tuple[str, ...]:
+    """A note where a callback ended the fit in another start than the best."""
+    last = tracks[-1]
+    if last.last.reason is not Reason.CALLBACK or last is best:
+        return ()
+    return (f"a callback stopped the fit in start {len(tracks)} of {wanted}",)
 
 
 def _start(model: LatentModel, blocks: list[Any], start: StartLike, rng: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,8 +27,8 @@ Array = np.ndarray
 
 def begin_at(
     estimator: BaseHMM, model: HiddenMarkov, width: int
-) -> HiddenMarkovParams | Callable[..., HiddenMarkovParams]:
-    """Parameters to start from, or the function that makes those that were not given."""
+) -> HiddenMarkovParams | list[Callable[..., HiddenMarkovParams]]:
+    """Parameters to start from, or for each start a function that makes those not given."""
     k = model.n_components
     first, moves = estimator.startprob_init, estimator.transmat_init
     if model.stationary and first is not None:
@@ -46,16 +47,18 @@ def begin_at(
     if (first is not None or model.stationary) and moves is not None and _complete(family):
         return HiddenMarkovParams(first, moves, family)
 
-    def begin(blocks: Sequence[Sequences], rng: np.random.Generator) -> HiddenMarkovParams:
-        like = _guessing_by(model, family, blocks)
-        made = like.guess(blocks, rng, moves)
+    def begin(
+        number: int, blocks: Sequence[Sequences], rng: np.random.Generator
+    ) -> HiddenMarkovParams:
+        like = _guessing_by(model, family, blocks, number)
+        made = like.guess(blocks, rng, moves, number)
         return HiddenMarkovParams(
             made.startprob if first is None else first,
             made.transmat if moves is None else moves,
             _completed(family, made.family),
         )
 
-    return begin
+    return [partial(begin, number) for number in range(estimator.n_init)]
 
 
 def _refuse_fixed(estimator: BaseHMM, model: HiddenMarkov) -> None:
@@ -94,11 +97,22 @@ def _completed(given: Any, made: Any) -> Any:
     return rebuild(given, [_completed(*pair) for pair in zip(given, made, strict=True)])
 
 
-def _guessing_by(model: HiddenMarkov, family: Any, blocks: Sequence[Sequences]) -> HiddenMarkov:
+def _guessing_by(
+    model: HiddenMarkov, family: Any, blocks: Sequence[Sequences], number: int
+) -> HiddenMarkov:
     """The model, whose guesses go by the given parameters of the family where these say enough.
 
     Clusters have no names: a guess of the transitions, say, would be that of other states.
+    In starts after the first, every other row goes by chance.
     """
+
+    def mixed(found: Array, rng: np.random.Generator) -> Array:
+        if number > 0:
+            chance = rng.random(len(found)) < 0.5
+            states = rng.integers(found.shape[1], size=int(chance.sum()))
+            found[chance] = states[:, None] == np.arange(found.shape[1])
+        return found
+
     if _complete(family):
 
         def shares(points: Array, k: int, rng: np.random.Generator) -> Array:
@@ -108,14 +122,14 @@ def _guessing_by(model: HiddenMarkov, family: Any, blocks: Sequence[Sequences]) 
                 logs = model.family.log_density(prepared, model.family.encode(rows))
                 odds = np.exp(logs - np.maximum(logs.max(axis=0), -1e300))
                 found = odds / odds.sum(axis=0)
-            return np.where(np.isfinite(found), found, 1.0 / k).T
+            return mixed(np.where(np.isfinite(found), found, 1.0 / k).T, rng)
 
     elif isinstance(family, GaussianParams) and family.means is not None:
 
         def shares(points: Array, k: int, rng: np.random.Generator) -> Array:
             scale = points.std(axis=0)
             scale[scale == 0] = 1.0
-            return nearest(points, family.means / scale, scale).T
+            return mixed(nearest(points, family.means / scale, scale).T, rng)
 
     else:
         return model

@@ -52,9 +52,12 @@ class HMM(BaseHMM):
     max_iter : int
         Most EM maps.
     n_init : int
-        Number of starts; the best is kept, all are in ``result_.starts``.
+        Number of starts; the best is kept, all are in ``result_.starts``. One, where all
+        values to begin with are given.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"} or callable
-        How the first guesses of the states are made.
+        How the first guesses of the states are made. With "kmeans" those of the second and
+        later starts are of other kinds in turn: rows, or stretches of rows, in states at random,
+        and rows around a few that are far apart.
     random_state : None, int, Generator or RandomState
     accelerate : {"auto", "squarem", "anderson"} or None
     stopping : {"aitken", "step"}

@@ -6,10 +6,15 @@ means over the rows around tell them apart better; where they part rows well, or
 with every row, the rows themselves do. So the default makes both guesses, and keeps
 the one of higher likelihood after a few EM maps.
 
+Starts after the first guess in other ways, in turn: starts that are all good in the same way
+end at the same maximum. Rows, or stretches of rows, are put into states at random, or
+rows into those of a few far from each other; then anew as for the first.
+
 States of a guess come in no order. Labels name them: they take the names that agree
 best with the labels. Else, where the chain has an order (structural zeros, or
 given transitions), they are put in the order that makes the guessed transitions likeliest;
-and a chain that only goes forward is guessed from even stretches of each sequence too.
+and a chain that only goes forward, in whatever order its states are written, is guessed from
+stretches of each sequence too: even ones, and in later starts of random lengths.
 """
 
 from __future__ import annotations
@@ -57,10 +62,16 @@ def guess(
     blocks: Sequence[Sequences],
     rng: np.random.Generator,
     transmat: Array | None = None,
+    number: int = 0,
 ) -> HiddenMarkovParams:
-    """Parameters as ``model.init_params`` says; with `transmat`, its states in that order."""
+    """Parameters as ``model.init_params`` says; with `transmat`, its states in that order.
+
+    `number` is that of the start.
+    """
     rows = _rows(model, blocks)
-    found = [_params(model, rows, shares, rng, transmat) for shares in _shares(model, rows, rng)]
+    found = [
+        _params(model, rows, shares, rng, transmat) for shares in _shares(model, rows, rng, number)
+    ]
     if len(found) == 1:
         return found[0]
     few = thin(blocks, TRIAL, rng)
@@ -94,19 +105,91 @@ def _rows(model: HiddenMarkov, blocks: Sequence[Sequences]) -> _Rows:
     )
 
 
-def _shares(model: HiddenMarkov, rows: _Rows, rng: np.random.Generator) -> Iterator[Array]:
+def _shares(
+    model: HiddenMarkov, rows: _Rows, rng: np.random.Generator, number: int
+) -> Iterator[Array]:
     """Guessed responsibilities (K, n), one or more to choose from."""
     k, how = model.n_components, model.init_params
+    if how == "kmeans" and k > 1 and number > 0:
+        ways = OTHERS if _forward(model.transmat_mask) is None else FORWARD[number > 1 :]
+        way = ways[(number - 1) % len(ways)]
+        if way is not None:
+            yield way(model, rows, rng)
+            return
     points = model.family.points(rows.x)
     yield from responsibilities(points, rows.weights, k, how, rng)
     if how != "kmeans" or k == 1 or rows.lengths.max() < 3:
         return
     around = averaged(points, rows.weights, rows.lengths, AROUND)
     yield from responsibilities(around, rows.weights, k, how, rng)
-    mask = model.transmat_mask
-    if mask is not None and not np.tril(mask, -1).any():  # it only goes forward
-        place = np.concatenate([np.arange(length) * k // length for length in rows.lengths])
-        yield (place == np.arange(k)[:, None]).astype(float)
+    if _forward(model.transmat_mask) is not None:
+        yield _even(model, rows, rng)
+
+
+def _forward(mask: Array | None) -> list[int] | None:
+    """States in the order in which a chain goes through them, None if it may come back."""
+    if mask is None:
+        return None
+    before = mask & ~np.eye(len(mask), dtype=bool)
+    order: list[int] = []
+    while len(order) < len(mask):
+        first = [j for j in range(len(mask)) if j not in order and not before[:, j].any()]
+        if not first:
+            return None
+        order.append(first[0])
+        before[first[0]] = False
+    return order
+
+
+def _named(states: Array, k: int) -> Array:
+    """Responsibilities (K, n) of one state for each row."""
+    return (states == np.arange(k)[:, None]).astype(float)
+
+
+def _even(model: HiddenMarkov, rows: _Rows, rng: np.random.Generator) -> Array:
+    """Each sequence in as many stretches of equal length as there are states, in their order."""
+    k, order = model.n_components, _forward(model.transmat_mask)
+    place = np.concatenate([np.arange(length) * k // length for length in rows.lengths])
+    return _named(np.array(order)[place], k)
+
+
+def _uneven(model: HiddenMarkov, rows: _Rows, rng: np.random.Generator) -> Array:
+    """The same with stretches of random length."""
+    k, order = model.n_components, _forward(model.transmat_mask)
+    ends = [np.sort(rng.integers(length + 1, size=k - 1)) for length in rows.lengths]
+    place = [
+        np.searchsorted(edges, np.arange(length), side="right")
+        for edges, length in zip(ends, rows.lengths, strict=True)
+    ]
+    return _named(np.array(order)[np.concatenate(place)], k)
+
+
+def _single(model: HiddenMarkov, rows: _Rows, rng: np.random.Generator) -> Array:
+    """Each row in a state of its own, drawn at random."""
+    return _named(rng.integers(model.n_components, size=len(rows.weights)), model.n_components)
+
+
+def _stretched(model: HiddenMarkov, rows: _Rows, rng: np.random.Generator) -> Array:
+    """Stretches of rows that follow each other, each in a state drawn at random."""
+    begins = rng.random(len(rows.weights)) < 1.0 / STAY
+    begins[1:] |= ~rows.follows
+    stretch = np.cumsum(begins) - begins[0]
+    states = rng.integers(model.n_components, size=stretch[-1] + 1)
+    return _named(states[stretch], model.n_components)
+
+
+def _seeded(model: HiddenMarkov, rows: _Rows, rng: np.random.Generator) -> Array:
+    """A state for each of a few rows far from each other; the others are in none."""
+    points, k = model.family.points(rows.x), model.n_components
+    return next(responsibilities(points, rows.weights, k, "k-means++", rng))
+
+
+#: Mean length of random stretches.
+STAY = 20
+#: How starts after the first guess, in turn; None is as the first does. Even stretches are
+#: the same each time: once is enough.
+OTHERS = (_single, _stretched, _seeded, None)
+FORWARD = (_even, None, _uneven)
 
 
 def averaged(points: Array, weights: Array, lengths: Array, around: int) -> Array:

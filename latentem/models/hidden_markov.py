@@ -223,13 +223,15 @@ class HiddenMarkov(LatentModel):
         blocks: Sequence[Sequences],
         rng: np.random.Generator,
         transmat: Array | None = None,
+        number: int = 0,
     ) -> HiddenMarkovParams:
         """Parameters as `init_params` says, those of fixed groups included.
 
         With `transmat`, the states are put in an order that suits these transition
-        probabilities; they are not returned.
+        probabilities; they are not returned. Starts of another `number` guess in other ways,
+        if `init_params` is "kmeans".
         """
-        return guess(self, blocks, rng, transmat)
+        return guess(self, blocks, rng, transmat, number)
 
     def assembled(self, moves: Array, family: Any) -> HiddenMarkovParams:
         """Parameters from rough counts of transitions, each row with one more, shared evenly."""

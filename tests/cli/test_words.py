@@ -90,6 +90,14 @@ def test_advice_when_another_model_is_as_good(fitted: Any) -> None:
     assert "behind" not in advice(selection(fitted, *rows))
 
 
+def test_starts_that_are_the_same_are_not_counted_twice() -> None:
+    counts = latentem.datasets.load_earthquakes()[["count"]]
+    one = latentem.PoissonHMM(1, n_init=3, random_state=0).fit(counts)
+    assert "Best of 3 starts, all the same" in words.convergence(one.result_)
+    two = latentem.PoissonHMM(2, n_init=3, random_state=0).fit(counts)
+    assert "Best of 3 starts, all reach it" in words.convergence(two.result_)
+
+
 def test_advice_when_rows_are_uncertain(fitted: Any) -> None:
     chosen = selection(fitted, (2, 30.0, -10.0, True, (), None))
     assert "35 % of the rows" in advice(chosen, 0.35)

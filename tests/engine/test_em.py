@@ -117,6 +117,23 @@ def test_given_parameters_are_one_start_whatever_n_init():
     assert result.history["objective"][0] == -0.25
 
 
+def test_a_list_has_one_start_for_each_fit():
+    draws = []
+
+    def start(blocks, rng):
+        draws.append(rng.random())
+        return TwoParams(0.5, 1.0, 3.0)
+
+    given = TwoParams(0.4, 0.5, 4.0)
+    settings = {"n_jobs": 1, "max_iter": 0, "tol": 0}
+    result = EM(**settings, n_init=7).run(TwoPoisson(), DEATHS, start=[start, given, start], rng=4)
+    alone = [EM(**settings).run(TwoPoisson(), DEATHS, start=start, rng=4), EM(**settings).run(
+        TwoPoisson(), DEATHS, start=given)]  # fmt: skip
+    assert [found.loglik for found in result.starts[:2]] == [found.loglik for found in alone]
+    assert len(result.starts) == 3
+    assert draws[0] != draws[1], "each start has its own generator"
+
+
 def test_a_function_may_make_the_start():
     seen = []
 

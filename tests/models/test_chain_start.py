@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from latentem import CategoricalHMM, GaussianHMM, Sequences, left_right
+from latentem import CategoricalHMM, GaussianHMM, PoissonHMM, Sequences, left_right
 from latentem.families import Gaussian
 from latentem.models import HiddenMarkov
-from latentem.models.chain_start import averaged, in_order
+from latentem.models.chain_start import _forward, averaged, in_order
 
 
 def test_means_over_the_rows_around(rng):
@@ -91,6 +91,71 @@ def test_a_chain_with_an_order_finds_it(mask):
         else:  # a ring has no first state
             turns = [np.roll(means, turn) for turn in range(k)]
             assert min(np.abs(hmm.means_[:, 0] - turn).max() for turn in turns) < 1.0
+
+
+def test_the_order_of_a_chain_that_goes_forward(rng):
+    assert _forward(left_right(4)) == [0, 1, 2, 3]
+    assert _forward(np.eye(3, dtype=bool)) == [0, 1, 2]
+    assert _forward(left_right(3, cyclic=True)) is None
+    assert _forward(None) is None
+    names = np.array([2, 0, 3, 1])  # state names[j] comes j-th
+    mask = np.empty((4, 4), dtype=bool)
+    mask[np.ix_(names, names)] = left_right(4)
+    assert _forward(mask) == names.tolist()
+
+
+def test_names_of_the_states_of_a_left_right_chain_do_not_matter():
+    rng = np.random.default_rng(3)
+    rates = rng.permutation([2.0, 4, 6, 8, 10])
+    X = [rng.poisson(np.repeat(rates, rng.integers(4, 14, 5)))[:, None] for _ in range(6)]
+    mask, names = left_right(5), np.array([1, 3, 0, 4, 2])
+    plain = PoissonHMM(5, transmat_mask=mask, random_state=0).fit(X)
+    other = PoissonHMM(5, transmat_mask=mask[names][:, names], random_state=0).fit(X)
+    assert other.loglik_ == pytest.approx(plain.loglik_, abs=1e-2)
+
+
+@pytest.mark.parametrize("mask", [None, left_right(3)])
+def test_later_starts_guess_in_other_ways(mask, rng):
+    """And the first is the start of a fit with one."""
+    X = rng.poisson(np.repeat([2.0, 5.0, 9.0], 40))[:, None]
+    one = PoissonHMM(3, random_state=0, transmat_mask=mask).fit(X)
+    many = PoissonHMM(3, random_state=0, transmat_mask=mask, n_init=5, max_iter=0, tol=0).fit(X)
+    first = PoissonHMM(3, random_state=0, transmat_mask=mask, max_iter=0, tol=0).fit(X)
+    logliks = [start.loglik for start in many.result_.starts]
+    assert logliks[0] == first.loglik_
+    assert len(set(np.round(logliks[:3], 6))) == 3
+    assert one.n_iter_ > 0
+    again = PoissonHMM(3, random_state=0, transmat_mask=mask, n_init=5, max_iter=0, tol=0).fit(X)
+    assert [start.loglik for start in again.result_.starts] == logliks
+
+
+def test_starts_of_other_kinds_find_a_better_maximum():
+    rng = np.random.default_rng(4)
+    emissions = rng.dirichlet(np.ones(4) * 0.7, 3)
+    truth = CategoricalHMM.from_parameters(
+        startprob=np.full(3, 1 / 3), transmat=0.7 * np.eye(3) + 0.1, emissionprob=emissions
+    )
+    X = truth.sample(300, random_state=4)[0]
+    found = {n: CategoricalHMM(3, n_init=n, random_state=0).fit(X).loglik_ for n in (1, 4)}
+    assert found[4] == pytest.approx(-393.06, abs=0.02)  # eight starts as the first end at -394.44
+    assert found[1] < found[4] - 1
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"means_init": [[0.0], [3.0]]},
+        {"means_init": [[0.0], [3.0]], "covariances_init": [[1.0], [1.0]]},
+    ],
+)
+def test_given_means_do_not_make_every_start_the_same(given, rng):
+    X = rng.normal(np.repeat([0.0, 2.0, 0.5, 3.0], 30), 1.0)[:, None]
+    hmm = GaussianHMM(2, n_init=4, max_iter=0, tol=0, random_state=0, **given).fit(X)
+    logliks = [start.loglik for start in hmm.result_.starts]
+    assert len(set(np.round(logliks, 6))) == 4
+    assert logliks[0] == GaussianHMM(2, max_iter=0, tol=0, random_state=0, **given).fit(X).loglik_
+    for start in hmm.result_.starts:
+        np.testing.assert_array_equal(start.params.family.means, given["means_init"])
 
 
 def test_a_guess_that_collapses_is_not_taken():
