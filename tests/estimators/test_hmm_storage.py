@@ -156,7 +156,7 @@ def test_subclass_is_refused(tmp_path: Path) -> None:
         ({"startprob": np.array([2.0, -1.0])}, "startprob_ must be >= 0"),
         ({"family.lambdas": -np.ones((2, 1))}, "lambdas_ must be >= 0"),
         ({"family.lambdas": np.ones((3, 1))}, r"lambdas_ must have shape \(2, 1\)"),
-        ({"family.lambdas": np.ones((2, 4))}, "names 1 columns for parameters of 4"),
+        ({"family.lambdas": np.ones((2, 4))}, "names 1 column for parameters of 4"),
         ({"settings.colour": np.ones(2)}, "settings that this latentem does not know"),
     ],
 )
