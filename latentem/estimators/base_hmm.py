@@ -195,7 +195,7 @@ class BaseHMM(DecodingMethods, BaseEstimator):
 
     @property
     def startprob_(self) -> Array:
-        """Start probabilities (n_components,); of a stationary chain they follow from `transmat_`."""
+        """Start probabilities (n_components,); a stationary chain takes them from `transmat_`."""
         if self.stationary and hasattr(self, "transmat_"):
             own = stationary_distribution(np.asarray(self.transmat_, dtype=float))
             own.flags.writeable = False
