@@ -58,6 +58,9 @@ class Family(ABC):
     #: Names of parameter groups that keep their starting values.
     fixed: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return type(self).__name__
+
     @abstractmethod
     def log_density(self, prepared: Any, x: Any) -> Array:
         """Log density of the m encoded rows under each component, a new (K, m) array."""

@@ -50,7 +50,7 @@ def step(state: StreamState, x: Any) -> tuple[StreamState, Array, float]:
     if not np.isnan(row).all():
         if np.isnan(row).any() and not family.missing_cells:
             raise ValueError(
-                f"x has a missing cell, and {type(family).__name__} needs whole rows: make every "
+                f"x has a missing cell, and {family!r} needs whole rows: make every "
                 "cell NaN, or fill it"
             )
         family.check(row)

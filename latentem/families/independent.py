@@ -11,12 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from latentem.engine.family import Family
 from latentem.engine.model import Diagnosis
+from latentem.families.seen_rows import encode, evaluate, points, seen_weights, x_of
 
 __all__ = ["Independent"]
 
@@ -46,7 +48,8 @@ class Independent(Family):
 
     Columns of different groups are independent within a component. Parameters are a
     tuple of the parameters of the parts, in their order; what is to stay fixed, is
-    fixed in the parts. Single cells may be missing where every part allows it.
+    fixed in the parts. Cells may be missing where their part allows it; the columns of a part
+    that does not must be seen whole, or not at all, where any part allows it.
 
     Parameters
     ----------
@@ -79,7 +82,7 @@ class Independent(Family):
         self.n_columns = sum(len(part.columns) for part in self.parts)
         self.additive = all(part.family.additive for part in self.parts)
         self.monotone = all(part.family.monotone for part in self.parts)
-        self.missing_cells = all(part.family.missing_cells for part in self.parts)
+        self.missing_cells = any(part.family.missing_cells for part in self.parts)
 
     def __repr__(self) -> str:
         if [part.columns for part in self.parts] == [(j,) for j in range(len(self.parts))]:
@@ -93,7 +96,7 @@ class Independent(Family):
     def learn(self, X: Array) -> Independent:
         """The family with what each part learns from its columns."""
         self._check_width(X)
-        learned = [_renumbered(part.family.learn, X, part.columns) for part in self.parts]
+        learned = [_renumbered(part.family.learn, X, part) for part in self.parts]
         if all(new is part.family for new, part in zip(learned, self.parts, strict=True)):
             return self
         return Independent(
@@ -102,8 +105,24 @@ class Independent(Family):
 
     def check(self, X: Array) -> None:
         self._check_width(X)
-        for family, columns in self.parts:
-            _renumbered(family.check, X, columns)
+        for part in self.parts:
+            self._check_seen(part, X)
+            _renumbered(part.family.check, X, part)
+
+    def _check_seen(self, part: Part, X: Array) -> None:
+        """Refuse a missing cell of a part that takes none, unless all its cells are missing."""
+        if part.family.missing_cells or not np.isnan(np.sum(X)):
+            return
+        absent = np.isnan(np.asarray(X)[:, list(part.columns)])
+        torn = absent.any(axis=1) & ~absent.all(axis=1)
+        if torn.any() or (absent.any() and not self.missing_cells):
+            row = int(np.argmax(torn if torn.any() else absent.any(axis=1)))
+            column = part.columns[int(np.argmax(absent[row]))]
+            raise ValueError(
+                f"X[{row}, {column}] is missing, and {part.family!r}, the family of column"
+                f"{'s' * (len(part.columns) > 1)} {', '.join(map(str, part.columns))}, takes no "
+                "missing cells: fill that cell, or leave the row out"
+            )
 
     def _check_width(self, X: Array) -> None:
         if np.shape(X)[1] != self.n_columns:
@@ -116,11 +135,15 @@ class Independent(Family):
         rows = np.asarray(rows)
         return Encoded(
             len(rows),
-            tuple(_renumbered(family.encode, rows, columns) for family, columns in self.parts),
+            tuple(
+                _renumbered(partial(encode, part.family), rows, part, True) for part in self.parts
+            ),
         )
 
     def points(self, x: Encoded) -> Array:
-        return np.hstack([f.points(part) for (f, _), part in zip(self.parts, x.parts, strict=True)])
+        return np.hstack(
+            [points(f, part) for (f, _), part in zip(self.parts, x.parts, strict=True)]
+        )
 
     def scratch(self, n_features: int) -> int:
         return sum(family.scratch(len(columns)) for family, columns in self.parts)
@@ -134,11 +157,11 @@ class Independent(Family):
 
     def evaluate(self, prepared: tuple[Any, ...], x: Encoded) -> tuple[Array, tuple[Any, ...]]:
         found = [
-            family.evaluate(*pair)
+            evaluate(family, *pair)
             for (family, _), *pair in zip(self.parts, prepared, x.parts, strict=True)
         ]
-        total = found[0][0]
-        for log_density, _ in found[1:]:
+        total, *others = [log_density for log_density, _ in found if log_density is not None]
+        for log_density in others:
             total += log_density
         return total, tuple(shared for _, shared in found)
 
@@ -154,7 +177,7 @@ class Independent(Family):
     ) -> tuple[Any, ...]:
         shared = (None,) * len(self.parts) if shared is None else shared
         return tuple(
-            family.statistics(p, rows, weights, s)
+            family.statistics(p, x_of(rows), seen_weights(rows, weights), s)
             for (family, _), p, rows, s in zip(self.parts, prepared, x.parts, shared, strict=True)
         )
 
@@ -166,7 +189,7 @@ class Independent(Family):
 
     def initialize(self, x: Encoded, weights: Array, rng: np.random.Generator) -> tuple[Any, ...]:
         return tuple(
-            family.initialize(rows, weights, rng)
+            family.initialize(x_of(rows), seen_weights(rows, weights), rng)
             for (family, _), rows in zip(self.parts, x.parts, strict=True)
         )
 
@@ -257,16 +280,25 @@ def _parts(given: Any) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _renumbered(method: Any, X: Array, columns: tuple[int, ...]) -> Any:
-    """A part's `method` of its columns; its ValueError names them as in X."""
+def _renumbered(method: Any, X: Array, part: Part, whole: bool = False) -> Any:
+    """A part's `method` of its columns; its ValueError names rows and columns as in X.
+
+    Rows that were not seen are left out for a part that takes no missing cells, unless `whole`.
+    """
+    own, places = np.asarray(X)[:, list(part.columns)], None
+    if not (whole or part.family.missing_cells) and np.isnan(np.sum(own)):
+        places = np.flatnonzero(~np.isnan(own).any(axis=1))
+        own = own[places]
     try:
-        return method(np.asarray(X)[:, list(columns)])
+        return method(own)
     except ValueError as error:
-        raise ValueError(_about(str(error), columns)) from None
+        raise ValueError(_about(str(error), part.columns, places)) from None
 
 
-def _about(text: str, columns: tuple[int, ...]) -> str:
-    """A part's sentence with column numbers of the whole; one without any is given them."""
+def _about(text: str, columns: tuple[int, ...], places: Array | None = None) -> str:
+    """A part's sentence with numbers of the whole; one without any column is given them."""
+    if places is not None:
+        text = re.sub(r"(?<=X\[)\d+", lambda m: str(places[int(m[0])]), text)
     pattern = r"(X\[\d+, |\bcolumn )(\d+)"
     if re.search(pattern, text):
         return re.sub(

@@ -195,7 +195,7 @@ class HiddenMarkov(LatentModel):
             if left.any():
                 row, column = np.argwhere(left)[0]
                 raise ValueError(
-                    f"x[{row}, {column}] is {x[row, column]}: {type(self.family).__name__} needs "
+                    f"x[{row}, {column}] is {x[row, column]}: {self.family!r} needs "
                     "finite numbers in every row of which anything was seen. Make the whole row "
                     "NaN, or fill the cell"
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from latentem import EM, DegenerateComponentWarning
+from latentem import EM, DegenerateComponentWarning, Family
 from latentem.engine.trees import leaves
 from latentem.families import (
     Bernoulli,
@@ -17,7 +17,7 @@ from latentem.families import (
     Poisson,
     PoissonParams,
 )
-from latentem.models import Mixture, MixtureParams
+from latentem.models import HiddenMarkov, Mixture, MixtureParams
 from latentem.testing import check_family, check_model
 
 #: Heights and weights together, visits, blood group, a yes or no, minutes.
@@ -157,13 +157,83 @@ def test_parts_learn_from_their_own_columns(rng):
     assert learned.learn(cells(rng)) is learned
 
 
-def test_missing_cells_need_all_parts():
-    assert CELLS.missing_cells
+class Whole(Gaussian):
+    """Takes no missing cells, and says so when it meets one."""
 
-    class WholeCells(Bernoulli):
-        missing_cells = False
+    missing_cells = False
 
-    assert not Independent([Bernoulli(), WholeCells()]).missing_cells
+    def encode(self, rows):
+        assert np.all(np.isfinite(rows))
+        return super().encode(rows)
+
+
+def gaps(rng):
+    """Cells of the last column are missing; the first two are seen both, or not at all."""
+    x = mixed(rng)[:, [0, 3, 1]]
+    x[rng.random(len(x)) < 0.3, :2] = np.nan
+    x[rng.random(len(x)) < 0.3, 2] = np.nan
+    x[:20, :2] = np.nan
+    x[5, 2] = 1.0
+    return x
+
+
+PARTWISE, PLAIN = (
+    Independent([(kind("full"), [0, 1]), (Poisson(), 2)]) for kind in (Whole, Gaussian)
+)
+
+
+@pytest.mark.parametrize("structure", [Mixture, HiddenMarkov])
+def test_a_part_without_missing_cells_may_be_seen_whole_or_not_at_all(structure, rng):
+    x = gaps(rng)
+    if structure is Mixture:
+        x = x[~np.isnan(x).all(axis=1)]
+    check_model(structure(PARTWISE, 2), x)
+    settings = EM(tol=0, max_iter=4, accelerate=None)
+    found, expected = (
+        settings.run(structure(family, 2, init_params="random"), x, rng=0)
+        for family in (PARTWISE, PLAIN)
+    )
+    assert found.loglik == pytest.approx(expected.loglik, rel=1e-10)
+
+
+def test_a_block_in_which_a_part_was_never_seen(rng):
+    x = gaps(rng)
+    params, _ = start_of(PLAIN, mixed(rng)[:, [0, 3, 1]], rng)
+    share = np.full((2, 20), 0.5)
+    densities, sums = [], []
+    for family in (PARTWISE, PLAIN):
+        prepared, encoded = family.prepare(params), family.encode(x[:20])
+        density, shared = family.evaluate(prepared, encoded)
+        densities.append(density)
+        sums.append(family.maximize(family.statistics(prepared, encoded, share, shared), params))
+    np.testing.assert_allclose(*densities, rtol=1e-12)
+    np.testing.assert_allclose(sums[0][1].lambdas, sums[1][1].lambdas, rtol=1e-12)
+    assert np.isfinite(PARTWISE.points(PARTWISE.encode(x[:20]))).all()
+
+
+def test_the_part_that_takes_no_missing_cells_is_named(rng):
+    x = gaps(rng)
+    PARTWISE.check(x)
+    x[40] = 170.0, np.nan, 3.0
+    sentence = r"X\[40, 1\] is missing, and .*, the family of columns 0, 1, takes no missing cells"
+    with pytest.raises(ValueError, match=sentence):
+        PARTWISE.check(x)
+    x[40] = 170.0, 80.0, -1.0
+    with pytest.raises(ValueError, match=r"X\[40, 2\] is -1"):
+        PARTWISE.check(x)
+    assert PARTWISE.missing_cells
+    alone = Independent([Whole("diag"), Whole("diag")])
+    assert not alone.missing_cells
+    with pytest.raises(ValueError, match=r"X\[0, 0\] is missing"):
+        alone.check(x[:, :2])
+
+
+def test_a_family_is_called_by_its_name():
+    class Own(Poisson):
+        __repr__ = Family.__repr__
+
+    assert repr(Own()) == "Own"
+    assert repr(Independent([Own(), Poisson()])) == "Independent([Own, Poisson()])"
 
 
 def test_a_part_that_may_fall_or_declares_nothing_speaks_for_all():
