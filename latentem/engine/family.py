@@ -36,6 +36,7 @@ class Family(ABC):
     ``sample``            simulation
     ``moments``           means and spreads in tables, figures and forecasts
     ``cdf``               intervals of forecasts, pseudo-residuals
+    ``survival``          pseudo-residuals of rows far above, by default ``1 - cdf``
     ``impute``            cells that were not seen, by default their means
     ====================  ======================================================
 
@@ -142,6 +143,13 @@ class Family(ABC):
     def cdf(self, params: Any, x: Array) -> Array:
         """Probability of at most `x` (n, d) in each column, under each component, (K, n, d)."""
         raise NotImplementedError(f"{type(self).__name__} defines no cdf(params, x)")
+
+    def survival(self, params: Any, x: Array) -> Array:
+        """Probability of more than `x` (n, d), (K, n, d); with digits of its own where it is small.
+
+        By default what `cdf` leaves over, and at least the last digit of that.
+        """
+        return np.maximum(1.0 - self.cdf(params, x), 2.0**-54)
 
     def impute(self, params: Any, rows: Array, shares: Array) -> Array:
         """The rows (m, d) with what is expected in cells that are NaN.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from latentem.estimators.validation import check_level
 __all__ = ["Forecast", "pseudo_residuals"]
 
 Array = np.ndarray
+#: Probability below which tails are not told apart.
+LEAST = 1e-300
 
 
 class Forecast:
@@ -98,13 +101,19 @@ class Forecast:
 def pseudo_residuals(family: Family, params: Any, x: Array, states: Array) -> Array:
     """Normal pseudo-residuals of rows (n, d) under mixtures over states (n, K).
 
-    For discrete columns at the middle of the jump of the distribution function.
+    Rows above the middle by the upper tail, which has digits where ``1 - cdf`` has none left. For
+    discrete columns at the middle of the jump of the distribution function.
     """
     seen = ~np.isnan(x)
     filled = np.where(seen, x, 0.0)
-    below = np.einsum("nk,knd->nd", states, family.cdf(params, filled))
     discrete = np.broadcast_to(family.discrete_columns(x.shape[1]), x.shape)
-    if discrete.any():
-        before = np.einsum("nk,knd->nd", states, family.cdf(params, filled - 1.0))
-        below = np.where(discrete, 0.5 * (below + before), below)
-    return np.where(seen, ndtri(np.clip(below, 1e-300, 1 - 1e-16)), np.nan)
+
+    def under(function: Callable[[Any, Array], Array]) -> Array:
+        found: Array = np.einsum("nk,knd->nd", states, function(params, filled))
+        if discrete.any():
+            before = np.einsum("nk,knd->nd", states, function(params, filled - 1.0))
+            found = np.where(discrete, 0.5 * (found + before), found)
+        return np.maximum(found, LEAST)
+
+    below, above = under(family.cdf), under(family.survival)
+    return np.where(seen, np.where(below < 0.5, ndtri(below), -ndtri(above)), np.nan)

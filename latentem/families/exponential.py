@@ -155,6 +155,9 @@ class Exponential(Family):
     def cdf(self, params: ExponentialParams, x: Array) -> Array:
         return -np.expm1(-np.maximum(x, 0.0) / params.scales[:, None, :])
 
+    def survival(self, params: ExponentialParams, x: Array) -> Array:
+        return np.exp(-np.maximum(x, 0.0) / params.scales[:, None, :])
+
     def sample(
         self, params: ExponentialParams, components: Array, rng: np.random.Generator
     ) -> Array:

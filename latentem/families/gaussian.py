@@ -480,20 +480,20 @@ class Gaussian(Family):
         return out
 
     def cdf(self, params: GaussianParams, x: Array) -> Array:
-        variances = cov.variances(params.covariances, self.covariance_type)
-        deviations = x - params.means[:, None, :]
-        return ndtr(deviations / np.sqrt(variances)[:, None, :])
+        means, variances = (part[:, None, :] for part in self.moments(params))
+        return ndtr((x - means) / np.sqrt(variances))
+
+    def survival(self, params: GaussianParams, x: Array) -> Array:
+        return self.cdf(params._replace(means=-params.means), -x)
 
     def relabel(self, params: GaussianParams, order: Array) -> GaussianParams:
-        means, covariances = params
-        shared = self.covariance_type == "tied"
-        return GaussianParams(means[order], covariances if shared else covariances[order])
+        own = slice(None) if self.covariance_type == "tied" else order
+        return GaussianParams(params.means[order], params.covariances[own])
 
     def sample(self, params: GaussianParams, components: Array, rng: np.random.Generator) -> Array:
-        normal = rng.standard_normal((len(components), params.means.shape[1]))
-        return params.means[components] + cov.colour(
-            normal, params.covariances, components, self.covariance_type
-        )
+        means = params.means[components]
+        normal = rng.standard_normal(means.shape)
+        return means + cov.colour(normal, params.covariances, components, self.covariance_type)
 
 
 def _n_features(d: int, kind: Scatter) -> int:

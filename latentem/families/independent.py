@@ -222,9 +222,16 @@ class Independent(Family):
         return means, variances
 
     def cdf(self, params: tuple[Any, ...], x: Array) -> Array:
+        return self._by_part("cdf", params, x)
+
+    def survival(self, params: tuple[Any, ...], x: Array) -> Array:
+        return self._by_part("survival", params, x)
+
+    def _by_part(self, name: str, params: tuple[Any, ...], x: Array) -> Array:
+        """What the method of each part gives for its columns, (K, n, d)."""
         out: Array = np.empty(0)
         for (family, columns), own in zip(self.parts, params, strict=True):
-            part = family.cdf(own, x[:, list(columns)])
+            part = getattr(family, name)(own, x[:, list(columns)])
             if not out.size:
                 out = np.empty((len(part), *x.shape))
             out[:, :, list(columns)] = part

@@ -204,8 +204,14 @@ class MixtureFamily(Family):
         return self.family.impute(params.family, rows, inner.reshape(-1, len(rows)))
 
     def cdf(self, params: MixtureFamilyParams, x: Array) -> Array:
-        inner = self.family.cdf(params.family, x)
-        inner = inner.reshape(len(params.weights), self.n_mix, *x.shape)
+        return self._mixed(params, self.family.cdf(params.family, x))
+
+    def survival(self, params: MixtureFamilyParams, x: Array) -> Array:
+        return self._mixed(params, self.family.survival(params.family, x))
+
+    def _mixed(self, params: MixtureFamilyParams, inner: Array) -> Array:
+        """Values (K n_mix, n, d) of the parts, weighted, (K, n, d)."""
+        inner = inner.reshape(len(params.weights), self.n_mix, *inner.shape[1:])
         return np.einsum("kj,kjnd->knd", params.weights, inner)
 
     def discrete_columns(self, n_features: int) -> Array:

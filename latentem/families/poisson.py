@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import gammaln, pdtr, xlog1py, xlogy
+from scipy.special import gammaln, pdtr, pdtrc, xlog1py, xlogy
 
 from latentem.engine.constraints import Fixed, Positive
 from latentem.engine.family import Family
@@ -177,6 +177,10 @@ class Poisson(Family):
     def cdf(self, params: PoissonParams, x: Array) -> Array:
         rates = params.lambdas[:, None, :]
         return np.where(x >= 0, pdtr(np.maximum(np.floor(x), 0.0), rates), 0.0)
+
+    def survival(self, params: PoissonParams, x: Array) -> Array:
+        rates = params.lambdas[:, None, :]
+        return np.where(x >= 0, pdtrc(np.maximum(np.floor(x), 0.0), rates), 1.0)
 
     def sample(self, params: PoissonParams, components: Array, rng: np.random.Generator) -> Array:
         return rng.poisson(params.lambdas[components]).astype(float)

@@ -248,6 +248,18 @@ def test_pseudo_residuals_are_standard_normal_under_the_model(rng):
     assert poisson.pseudo_residuals([[4]])[0, 0] == pytest.approx(stats.norm.ppf(middle))
 
 
+def test_pseudo_residuals_of_rows_far_away_are_told_on_both_sides():
+    chain = {"startprob": [0.5, 0.5], "transmat": [[0.5, 0.5], [0.5, 0.5]]}
+    gaussian = GaussianHMM.from_parameters(**chain, means=[[0.0], [0.0]], covariances=[[1], [1]])
+    rows = np.array([[-30.0], [-9.0], [0.0], [9.0], [30.0]])
+    np.testing.assert_allclose(gaussian.pseudo_residuals(rows), rows, rtol=1e-12)
+    poisson = PoissonHMM.from_parameters(**chain, lambdas=[[2.0], [2.0]])
+    middle = 0.5 * (stats.poisson.sf(60, 2.0) + stats.poisson.sf(59, 2.0))
+    expected = stats.norm.isf(middle)
+    assert expected > 10
+    assert poisson.pseudo_residuals([[60]])[0, 0] == pytest.approx(expected, rel=1e-9)
+
+
 def test_durations():
     hmm = PoissonHMM.from_parameters(
         startprob=[1, 0], transmat=[[0.75, 0.25], [0.0, 1.0]], lambdas=[[1.0], [2.0]]

@@ -64,3 +64,50 @@ def test_independent_puts_columns_in_their_place():
     np.testing.assert_allclose(found[:, :, 0], stats.norm.cdf(X[:, 0], TWO[:, :1]), rtol=1e-13)
     np.testing.assert_allclose(found[:, :, 1], stats.poisson.cdf(X[:, 1], TWO[:, 1:]), rtol=1e-12)
     assert family.discrete_columns(2).tolist() == [False, True]
+
+
+EXPONENTIAL = families.ExponentialParams(TWO)
+UPPER = {
+    "gaussian": (
+        families.Gaussian("diag"), families.GaussianParams(TWO, TWO),
+        lambda x: stats.norm.sf(x, TWO[:, None], np.sqrt(TWO)[:, None]),
+    ),
+    "poisson": (
+        families.Poisson(), families.PoissonParams(TWO),
+        lambda x: stats.poisson.sf(x, TWO[:, None]),
+    ),
+    "exponential": (
+        families.Exponential(), EXPONENTIAL, lambda x: stats.expon.sf(x, scale=TWO[:, None])
+    ),
+    "independent": (
+        families.Independent([families.Exponential(), families.Poisson()]),
+        (families.ExponentialParams(TWO[:, :1]), families.PoissonParams(TWO[:, 1:])),
+        lambda x: np.stack(
+            [
+                stats.expon.sf(x[:, 0], scale=TWO[:, :1]),
+                stats.poisson.sf(x[:, 1], TWO[:, 1:]),
+            ],
+            axis=-1,
+        ),
+    ),
+    "mixture": (
+        families.MixtureFamily(families.Exponential(), 2),
+        families.MixtureFamilyParams(np.array([[0.25, 0.75]]), EXPONENTIAL),
+        lambda x: np.einsum(
+            "j,jnd->nd", [0.25, 0.75], stats.expon.sf(x, scale=TWO[:, None])
+        )[None],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UPPER)
+def test_upper_tails_keep_their_digits(name):
+    family, params, expected = UPPER[name]
+    x = np.vstack([X, [[70.0, 120.0]]])
+    np.testing.assert_allclose(family.survival(params, x), expected(x), rtol=1e-11)
+
+
+def test_an_upper_tail_is_what_the_distribution_function_leaves_over():
+    probs = families.BernoulliParams(np.array([[0.2, 0.7]]))
+    found = families.Bernoulli().survival(probs, X[:2])
+    np.testing.assert_allclose(found[0], [[1.0, 0.7], [0.2, 0.0]], atol=1e-16)
