@@ -9,7 +9,16 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["add_format", "choices", "counts", "delimiter", "encoding", "positive", "whole"]
+__all__ = [
+    "add_format",
+    "add_stop",
+    "choices",
+    "counts",
+    "delimiter",
+    "encoding",
+    "positive",
+    "whole",
+]
 
 #: More candidates than this are a mistake, not a question.
 MOST = 1000
@@ -35,6 +44,24 @@ def add_format(group: Any) -> None:
     add("--decimal", choices=(".", ","), default=".", help="decimal mark (default a point)")
     add("--encoding", type=encoding, help="of the text (default UTF-8)")
     add("--no-header", action="store_true", help="the first line is data, not names")
+
+
+def add_stop(group: Any) -> None:
+    """The options of when a fit ends."""
+    group.add_argument(
+        "--max-iter",
+        type=whole(1),
+        default=1000,
+        metavar="N",
+        help="most EM maps of a fit (default 1000)",
+    )
+    group.add_argument(
+        "--tol",
+        type=positive,
+        default=1e-3,
+        metavar="NATS",
+        help="stop when no more log-likelihood than this is to be gained (default 0.001)",
+    )
 
 
 def counts(text: str) -> list[int]:

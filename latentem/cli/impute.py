@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from latentem.cli.arguments import add_format, counts, positive, whole
+from latentem.cli.arguments import add_format, add_stop, counts, whole
 from latentem.cli.messages import BadInput, say, watched, writable
 
 __all__ = ["DESCRIPTION", "EPILOG", "HELP", "NAME", "USAGE", "add_arguments", "run"]
@@ -71,20 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of starts and draws; the same seed gives the same result (default 0)",
     )
-    add(
-        "--max-iter",
-        type=whole(1),
-        default=1000,
-        metavar="N",
-        help="most EM maps of a fit (default 1000)",
-    )
-    add(
-        "--tol",
-        type=positive,
-        default=1e-3,
-        metavar="NATS",
-        help="stop when no more log-likelihood than this is to be gained (default 0.001)",
-    )
+    add_stop(model)
     data = parser.add_argument_group("the data")
     add = data.add_argument
     add(

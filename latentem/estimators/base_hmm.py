@@ -28,7 +28,7 @@ from latentem.estimators.chain_impossible import ruled_out, tell_impossible
 from latentem.estimators.chain_order import in_this_order
 from latentem.estimators.chain_starting import begin_at
 from latentem.estimators.hmm_decoding import DecodingMethods
-from latentem.estimators.settings import em_settings, generator
+from latentem.estimators.settings import em_settings, generator, nothing_half_done
 from latentem.models import decoding
 from latentem.models.hidden_markov import HiddenMarkov, HiddenMarkovParams
 from latentem.models.sequences import row_weights
@@ -140,12 +140,8 @@ class BaseHMM(DecodingMethods, BaseEstimator):
         ValueError
             For data or arguments that cannot be fitted; nothing is changed then.
         """
-        before = dict(vars(self))
-        try:
+        with nothing_half_done(self):
             return self._fit(X, lengths, sample_weight, labels)
-        except BaseException:
-            self.__dict__ = before
-            raise
 
     def _fit(self, X: Any, lengths: Any, sample_weight: Any, labels: Any) -> BaseHMM:
         settings = em_settings(self)

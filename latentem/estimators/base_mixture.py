@@ -17,7 +17,7 @@ from latentem.engine.family import Family
 from latentem.engine.flat import FlatSpace
 from latentem.engine.result import EMResult
 from latentem.engine.starts import InitParams
-from latentem.estimators.settings import em_settings, generator
+from latentem.estimators.settings import em_settings, generator, nothing_half_done
 from latentem.estimators.starting import family_like, fixed_groups, weights_under
 from latentem.estimators.validation import (
     Table,
@@ -127,12 +127,8 @@ class BaseMixture(DensityMixin, BaseEstimator):
             For data, weights or arguments that cannot be fitted; nothing is
             changed then.
         """
-        before = dict(vars(self))
-        try:
+        with nothing_half_done(self):
             return self._fit(X, sample_weight, labels)
-        except BaseException:
-            self.__dict__ = before
-            raise
 
     def _fit(self, X: Any, sample_weight: Any, labels: Any) -> BaseMixture:
         settings = em_settings(self)

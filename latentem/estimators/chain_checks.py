@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 
 from latentem.engine.blocks import Sequences
-from latentem.estimators.validation import as_array, check_shape, check_values, check_weights
+from latentem.estimators.validation import (
+    as_array,
+    check_shape,
+    check_values,
+    check_weights,
+    whole_labels,
+)
 from latentem.models.sequences import sequences
 
 __all__ = [
@@ -60,7 +66,9 @@ def check_sequences(
         absent = np.repeat(weights == 0, found.lengths)
         x = np.where(absent[:, None], np.nan, x)
     check_values(estimator, x, reset, missing=True)
-    return Sequences(x, found.lengths, weights, None if labels is None else _whole(labels))
+    return Sequences(
+        x, found.lengths, weights, None if labels is None else whole_labels(labels, "state")
+    )
 
 
 def _listed(X: Any) -> list[Any] | None:
@@ -113,17 +121,6 @@ def _stacked_labels(labels: Any, lengths: Array) -> Any:
         if len(part) != length:
             raise ValueError(f"sequence {i} has {length} rows, but {len(part)} labels")
     return np.concatenate([np.asarray(part) for part in labels])
-
-
-def _whole(labels: Any) -> Array:
-    """Labels as an array; whole numbers that came as floats, say from a table, as integers."""
-    labels = np.asarray(labels)
-    if labels.dtype.kind == "f" and np.isnan(labels).any():
-        place = ", ".join(map(str, np.argwhere(np.isnan(labels))[0]))
-        raise ValueError(f"labels[{place}] is NaN: write -1 where a state is not known")
-    if labels.dtype.kind == "f" and np.all(np.floor(labels) == labels):
-        return labels.astype(np.int64)
-    return labels
 
 
 def check_probabilities(value: Any, shape: tuple[int, ...], name: str) -> Array:

@@ -16,7 +16,7 @@ from latentem.engine.em import EM
 from latentem.engine.result import EMResult
 from latentem.estimators.factor_checks import check_rotation, check_size, refuse_columns
 from latentem.estimators.imputer_columns import label_of, numbers_of
-from latentem.estimators.settings import generator
+from latentem.estimators.settings import generator, nothing_half_done
 from latentem.estimators.validation import check_shape, check_weights
 from latentem.models.factor_analyzer import FactorAnalyzer as FactorModel
 from latentem.models.factor_analyzer import FactorParams, Noise
@@ -157,12 +157,8 @@ class FactorAnalyzer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         ValueError
             For data, weights or arguments that cannot be fitted; nothing is changed then.
         """
-        before = dict(vars(self))
-        try:
+        with nothing_half_done(self):
             return self._fit(X, sample_weight)
-        except BaseException:
-            self.__dict__ = before
-            raise
 
     def _fit(self, X: Any, sample_weight: Any) -> FactorAnalyzer:
         settings = EM(

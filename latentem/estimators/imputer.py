@@ -25,7 +25,7 @@ from latentem.estimators.imputer_columns import (
     numbers_of,
 )
 from latentem.estimators.overimputation import Overimputation
-from latentem.estimators.settings import generator
+from latentem.estimators.settings import generator, nothing_half_done
 from latentem.estimators.validation import check_level, check_shape, check_weights
 from latentem.models.conditionals import Conditioned, conditionals
 from latentem.models.leave_out import leave_one_out
@@ -186,12 +186,8 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
         ValueError
             For data, weights or arguments that cannot be fitted; nothing is changed then.
         """
-        before = dict(vars(self))
-        try:
+        with nothing_half_done(self):
             return self._fit(X, sample_weight)
-        except BaseException:
-            self.__dict__ = before
-            raise
 
     def _fit(self, X: Any, sample_weight: Any) -> GaussianImputer:
         settings = EM(

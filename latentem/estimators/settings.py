@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 from latentem.engine.em import EM
 from latentem.engine.result import State
 
-__all__ = ["em_settings", "generator"]
+__all__ = ["em_settings", "generator", "nothing_half_done"]
 
 
 def em_settings(estimator: Any) -> EM:
@@ -30,6 +32,17 @@ def em_settings(estimator: Any) -> EM:
     if not estimator.verbose:
         return settings
     return replace(settings, callbacks=(*settings.callbacks, _Printer(int(estimator.verbose))))
+
+
+@contextmanager
+def nothing_half_done(estimator: Any) -> Iterator[None]:
+    """Gives the estimator back the attributes that it had, if what is done with it fails."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        estimator.__dict__ = before
+        raise
 
 
 class _Printer:

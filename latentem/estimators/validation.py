@@ -22,6 +22,7 @@ __all__ = [
     "check_values",
     "check_weights",
     "distinct_rows",
+    "whole_labels",
 ]
 
 Array = np.ndarray
@@ -287,13 +288,22 @@ def check_start_weights(weights: Any, n_components: int, name: str = "weights_in
     return weights if exact else weights / total
 
 
+def whole_labels(labels: Any, of: str = "component") -> Array:
+    """Labels as an array; whole numbers that came as floats, say from a table, as integers."""
+    labels = np.asarray(labels)
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        place = ", ".join(map(str, np.argwhere(np.isnan(labels))[0]))
+        raise ValueError(f"labels[{place}] is NaN: write -1 where a {of} is not known")
+    if labels.dtype.kind == "f" and np.all(np.floor(labels) == labels):
+        return labels.astype(np.int64)
+    return labels
+
+
 def check_labels(labels: Any, n: int, n_components: int) -> Array:
     """Known components (n,) int64, -1 where unknown."""
-    found = np.asarray(labels)
+    found = whole_labels(labels)
     if found.shape != (n,):
         raise ValueError(f"labels must have one value per row, shape ({n},), got {found.shape}")
-    if found.dtype.kind == "f" and np.all(np.floor(found) == found):  # as from a table
-        found = found.astype(np.int64)
     whole = found.dtype.kind in "iu"
     if not whole or (n and (found.min() < -1 or found.max() >= n_components)):
         wrong = "" if not whole else f", but labels hold {found.min()} to {found.max()}"

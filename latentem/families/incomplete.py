@@ -33,7 +33,8 @@ Array = np.ndarray
 #: Squared shift of a mean, in variances, up to which it may be subtracted afterwards.
 EXPANSION = 1e4
 #: Mean variance inflation factor of the columns up to which products with the precision are
-#: exact enough, as in `latentem.models.normal`.
+#: exact enough: they cancel to that degree, and the driver must not see the log-likelihood
+#: fall for that.
 INFLATION = 200.0
 #: Push of a start away from symmetry, in standard errors of a correlation.
 PUSH = 0.1

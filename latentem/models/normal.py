@@ -25,6 +25,7 @@ from latentem.engine.constraints import PositiveDefinite, Real
 from latentem.engine.model import Diagnosis, Expectation, LatentModel
 from latentem.engine.moments import Moments
 from latentem.families import covariance as cov
+from latentem.families.incomplete import EXPANSION, INFLATION
 from latentem.kernels.missing import complete_groups, complete_rows
 from latentem.kernels.missing_exact import complete_exactly
 from latentem.kernels.patterns import column_moments
@@ -43,12 +44,6 @@ __all__ = [
 
 Array = np.ndarray
 LOG_2PI = float(np.log(2 * np.pi))
-#: Squared shift of a mean, in variances, up to which it may be subtracted afterwards.
-EXPANSION = 1e4
-#: Mean variance inflation factor of the columns up to which products with the precision are
-#: exact enough: they cancel to that degree, and the driver must not see the log-likelihood
-#: fall for that.
-INFLATION = 200.0
 #: Columns, or pairs of them, that are named in one breath.
 NAMED = 3
 

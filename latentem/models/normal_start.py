@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from latentem.families.incomplete import PUSH
 from latentem.models.patterns import PatternBlock
 
 __all__ = ["available_cases"]
@@ -15,8 +16,6 @@ Array = np.ndarray
 SHRINK = 2.0
 #: Least eigenvalue of the correlations to start from.
 LEAST = 0.05
-#: Push away from symmetry, in standard errors of a correlation.
-PUSH = 0.1
 
 
 def available_cases(

@@ -110,8 +110,6 @@ def test_its_own_start_leads_to_the_same_maximum(name, rng):
 @every
 def test_a_third_of_the_cells_missing_leaves_the_fit_near_the_truth(name, rng):
     model, truth, x = simulated(name, rng)
-    if not model.family.missing_cells:
-        pytest.skip(f"a part of {model.family} needs whole rows")
     x[rng.random(x.shape) < 1 / 3] = np.nan
     result = EM(n_jobs=1, tol=1e-4).run(model, x, start=truth)
     np.testing.assert_allclose(result.params.weights, WEIGHTS, atol=0.06)
