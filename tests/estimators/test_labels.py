@@ -79,7 +79,7 @@ def test_any_family_and_select(rng):
         ([2] * 20, "a component, 0..1, or -1 where it is not known, but labels hold 2 to 2"),
         ([-2] * 20, "labels hold -2 to -2"),
         ([0.5] * 20, "labels must be integers"),
-        ([np.nan] * 20, "labels must be integers"),
+        ([np.nan] * 20, r"labels\[0\] is NaN: write -1 where a component is not known"),
         (["a"] * 20, "labels must be integers"),
     ],
 )
