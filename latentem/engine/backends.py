@@ -1,6 +1,6 @@
 """Where the blocks of an E-step are worked on: here, or on a pool of threads.
 
-Results are added in block order, whatever finished first, so they are the same
+Results are added in a fixed order, whatever finished first, so they are the same
 bits for any number of threads. While a backend works, BLAS and OpenMP are held
 to one thread: two levels of threads get in each other's way.
 """
@@ -27,7 +27,8 @@ from joblib.parallel import get_active_backend
 from threadpoolctl import ThreadpoolController
 
 from latentem.engine.model import Expectation, LatentModel
-from latentem.engine.trees import add
+from latentem.engine.sources import Empty, expectation
+from latentem.engine.sums import TreeSum
 
 __all__ = ["Backend", "SerialBackend", "ThreadBackend", "backend_for", "one_blas_thread", "spread"]
 
@@ -39,18 +40,21 @@ class Backend(ABC):
     def map(self, function: Callable[[Any], Any], blocks: Iterable[Any]) -> Iterator[Any]:
         """``function(block)`` for each block, in the order of the blocks."""
 
-    def expect(self, model: LatentModel, params: Any, blocks: Sequence[Any]) -> Expectation:
-        """The E-step over all blocks: statistics and log-likelihoods added in order."""
-        total: Expectation | None = None
+    def expect(self, model: LatentModel, params: Any, blocks: Iterable[Any]) -> Expectation:
+        """The E-step over all blocks: statistics and log-likelihoods, in a fixed order of sums."""
+        sums = TreeSum()
         with np.errstate(all="ignore"):  # infinities and NaN are looked at by the driver
             prepared = model.prepare(params)
-            for part in self.map(lambda block: model.e_step(prepared, block), blocks):
+            for part in self.map(lambda block: expectation(model, prepared, block), blocks):
+                if isinstance(part, Empty):
+                    continue
                 if not isinstance(part, tuple) or len(part) != 3:
                     raise TypeError(
                         f"{type(model).__name__}.e_step must return an Expectation, got "
                         f"{type(part).__name__}"
                     )
-                total = Expectation(*(part if total is None else add(tuple(total), tuple(part))))
+                sums.add(Expectation(*part))
+        total = sums.total()
         if total is None:
             raise ValueError("there are no blocks of data to fit to")
         return total

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Rows", "Sequences", "bounds", "slices", "thin"]
+__all__ = ["Rows", "Sequences", "bounds", "evenly", "groups", "slices", "stretches", "thin"]
 
 DEFAULT_SIZE = 8192
 
@@ -131,6 +131,22 @@ def bounds(n: int, size: int | None = None) -> list[tuple[int, int]]:
     return [(a, b) for a, b in pairwise(edges) if b > a or n == 0]
 
 
+def groups(lengths: np.ndarray, rows: int) -> list[tuple[int, int]]:
+    """First and last of the sequences of each block: about equal in rows, at most `rows`.
+
+    A sequence with more rows is a block of its own.
+    """
+    ends = np.cumsum(lengths)
+    if ends[-1] <= rows:
+        return [(0, len(lengths))]
+    count = -(-int(ends[-1]) // rows)
+    count += count % 2
+    edges = np.searchsorted(ends, np.linspace(0, ends[-1], count + 1)[1:-1], side="left") + 1
+    alone = np.flatnonzero(lengths > rows)
+    edges = np.unique(np.concatenate([[0], edges, alone, alone + 1, [len(lengths)]]))
+    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+
+
 def slices(data: Any, size: int | None = None) -> list[Any]:
     """An array (or Rows) as slices of rows, or a tuple of arrays as tuples of slices."""
     if isinstance(data, tuple):
@@ -160,9 +176,8 @@ def thin(blocks: Sequence[Any], limit: int, rng: np.random.Generator) -> list[An
     if total <= limit:
         return list(blocks)
     if any(isinstance(block, Sequences) for block in blocks):
-        return [_stretches(block, limit / total, rng) for block in blocks]
-    edges = np.linspace(0, total, limit + 1)
-    picked = np.floor(edges[:-1] + rng.random(limit) * np.diff(edges)).astype(np.intp)
+        return [stretches(block, limit / total, rng) for block in blocks]
+    picked = evenly(total, limit, rng)
     out, begin = [], 0
     for block, size in zip(blocks, sizes, strict=True):
         here = picked[(picked >= begin) & (picked < begin + (size or 0))] - begin
@@ -174,11 +189,17 @@ def thin(blocks: Sequence[Any], limit: int, rng: np.random.Generator) -> list[An
     return out
 
 
+def evenly(total: int, limit: int, rng: np.random.Generator) -> np.ndarray:
+    """One index drawn from each of `limit` stretches of equal length, in order."""
+    edges = np.linspace(0, total, limit + 1)
+    return np.floor(edges[:-1] + rng.random(limit) * np.diff(edges)).astype(np.intp)
+
+
 #: Rows that follow each other in the subsample of a long sequence.
 STRETCH = 256
 
 
-def _stretches(block: Sequences, share: float, rng: np.random.Generator) -> Sequences:
+def stretches(block: Sequences, share: float, rng: np.random.Generator) -> Sequences:
     """Stretches of the sequences of a block that make about `share` of its rows."""
     parts = []
     for s, length in enumerate(block.lengths):

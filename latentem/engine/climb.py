@@ -28,6 +28,7 @@ from latentem.engine.trees import allfinite, check, leaves, zip_leaves
 from latentem.engine.warnings import ConvergenceWarning, tell
 
 if TYPE_CHECKING:
+    from latentem.engine.checkpoints import Saved
     from latentem.engine.em import EM
 
 __all__ = ["Climb", "Point"]
@@ -42,6 +43,12 @@ PATIENCE = 12
 FORGIVEN = 1.0
 #: Share of tol below which a fall, after gains within tol, is rounding.
 TRIFLE = 0.01
+
+#: Attributes of a climb that belong to its surroundings, or follow from the others.
+CONTEXT = {
+    "settings", "model", "blocks", "backend", "begin", "number", "constraints", "fixed", "space",
+    "natural", "_last_packed", "_began", "_saved",
+}  # fmt: skip
 
 
 class Point(NamedTuple):
@@ -98,6 +105,19 @@ class Climb:
         self._fallen = False
         self._last_packed: tuple[Any, np.ndarray] = (None, np.empty(0))
         self._began = time.perf_counter()
+        self._saved: Saved | None = None
+        #: Parameters that it set out from, and log-likelihood and weight of the standing point.
+        self.first: Any = None
+        self.standing = (math.nan, math.nan)
+
+    def memory(self) -> dict[str, Any]:
+        """What the climb knows between two turns, beside its settings, model and data."""
+        known = {name: value for name, value in vars(self).items() if name not in CONTEXT}
+        return known | {"elapsed": time.perf_counter() - self._began}
+
+    def resume(self, saved: Saved) -> None:
+        """Go on from the memory in a checkpoint, instead of from the start."""
+        self._saved = saved
 
     def __iter__(self) -> Iterator[State]:
         try:
@@ -108,7 +128,9 @@ class Climb:
         if math.isnan(point.objective):
             yield self._collapse("the log-likelihood is NaN at the start")
             return
-        yield self._state(point, "start", Reason.MAX_ITER if self._spent() else None)
+        self.standing = (point.loglik, point.weight)
+        if self._saved is None or self._spent():
+            yield self._state(point, "start", Reason.MAX_ITER if self._spent() else None)
         while not self._spent():
             unit = rounding(point.objective, point.weight)
             slack = SLACK * unit
@@ -140,19 +162,24 @@ class Climb:
             if reason is None and self._spent():
                 reason = Reason.MAX_ITER
             point, self.params = new, new.params
+            self.standing = (new.loglik, new.weight)
             yield self._state(point, step, reason)
             if reason is not None:
                 return
 
     def _set_out(self) -> Any:
         """The parameters to start from, with the spaces of parameters like them."""
-        params = self.params = self.begin()
+        params = self.params = self.first = self.begin()
+        memory = {} if self._saved is None else self._saved.climb(self, params)
+        params = memory.get("first", params)
         self.fixed = _fixed_leaves(self.constraints, params)
         natural = self.settings.space == "natural"
         self.space = FlatSpace(self.constraints, params, natural=natural)
         if self.settings.stopping == "step":
             self.natural = FlatSpace(self.constraints, params, natural=True)
-        return params
+        self._began -= memory.pop("elapsed", 0.0)
+        self.__dict__ |= memory
+        return self.params
 
     def _spent(self) -> bool:
         return self.n_iter >= self.settings.max_iter and not self.certifying
@@ -163,6 +190,9 @@ class Climb:
         if self.n_e_steps == 0:
             self._check(statistics, loglik, weight)
         self.n_e_steps += 1
+        if self._saved is not None and self._saved.fresh:
+            self._saved.compare(*self.standing, float(loglik), float(weight))
+            self.n_e_steps -= 1  # it was counted before
         objective = float(loglik) + float(self.model.log_prior(params))
         return Point(params, statistics, objective, float(loglik), float(weight))
 

@@ -6,6 +6,7 @@ What happens within one start is in `latentem.engine.climb`.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,10 +18,12 @@ import numpy as np
 from latentem.engine.acceleration import Accelerator
 from latentem.engine.backends import Backend, backend_for, one_blas_thread
 from latentem.engine.blocks import thin
+from latentem.engine.checkpoints import Keeper, Saved, every, read_checkpoint
 from latentem.engine.climb import Climb
 from latentem.engine.model import Diagnosis, LatentModel
 from latentem.engine.progress import progress_bar
 from latentem.engine.result import CollapsedError, EMResult, History, Reason, Start, State
+from latentem.engine.sources import Partitions, Source
 from latentem.engine.warnings import (
     ConvergenceWarning,
     DegenerateComponentWarning,
@@ -72,6 +75,12 @@ class EM:
         starts that have not begun included.
     progress : bool
         Show a tqdm bar.
+    time_limit : float, optional
+        Seconds after which to stop at the next point; the best so far is returned.
+    checkpoint : path, optional
+        Where to keep the whole state of the fit, for ``run(..., resume=path)``.
+    checkpoint_every : int or str
+        EM points, or seconds such as "30s", between two checkpoints.
 
     Examples
     --------
@@ -95,6 +104,11 @@ class EM:
     block_size: int | None = None
     callbacks: Sequence[Callback] = ()
     progress: bool = False
+    time_limit: float | None = None
+    checkpoint: str | os.PathLike[str] | None = None
+    checkpoint_every: int | str = "30s"
+    batch_size: int | None = None
+    incremental: bool = False
 
     def __post_init__(self) -> None:
         if not (isinstance(self.tol, int | float | np.number) and self.tol >= 0):
@@ -120,6 +134,10 @@ class EM:
         calls = self.callbacks
         if not isinstance(calls, Sequence) or not all(callable(call) for call in calls):
             raise ValueError(f"callbacks must be a list of functions of one State, got {calls!r}")
+        limit = self.time_limit
+        if limit is not None and not (isinstance(limit, int | float | np.number) and limit > 0):
+            raise ValueError(f"time_limit must be a number of seconds > 0, got {limit!r}")
+        every(self.checkpoint_every)
 
     def run(
         self,
@@ -127,6 +145,7 @@ class EM:
         data: Any,
         start: StartLike = None,
         rng: np.random.Generator | int | None = None,
+        resume: str | os.PathLike[str] | None = None,
     ) -> EMResult:
         """Fit `model` to `data` and return the best of `n_init` starts.
 
@@ -140,34 +159,68 @@ class EM:
             (blocks, rng) that makes them. A list has one for each start, whatever `n_init`
             is. By default ``model.initialize``.
         rng : Generator or int, optional
+        resume : path, optional
+            A checkpoint to go on from, of the same model, data and settings: the fit ends
+            at the bits at which it would have ended. `rng` and finished starts come from there.
 
         Returns
         -------
         EMResult
+            After Ctrl-C, once there is a point, the best so far.
 
         Raises
         ------
         CollapsedError
             When no start survives.
+        ValueError
+            For a checkpoint of another model, other data or other settings.
         """
         began = time.perf_counter()
         given = start is not None and not callable(start)
         starts = start if isinstance(start, list) else [start] * (1 if given else self.n_init)
         generators = np.random.default_rng(rng).spawn(len(starts))
+        saved = None if resume is None else read_checkpoint(resume, self, model)
+        if saved is not None:
+            generators = saved.generators()
+        keeper = Keeper(self, model, generators)
         with one_blas_thread(), progress_bar(self.progress) as bar:
             backend = self._backend()
-            blocks = list(model.blocks(data, self.block_size))
-            tracks = []
-            for index, generator in enumerate(generators):
+            blocks = self._blocks(model, data)
+
+            def begin(index: int) -> Any:
+                return _start(model, blocks, starts[index], generators[index])
+
+            tracks: list[_Track] = []
+            if saved is not None:
+                tracks = saved.tracks(partial(begin, 0), *_RECORDED)
+                tracks = [_worked(track, model, blocks, backend, saved) for track in tracks]
+            done, first = [_light(track) for track in tracks], len(tracks)
+            for index in range(first, len(starts)):
                 history, last = History(), None
-                begin = partial(_start, model, blocks, starts[index], generator)
-                for last in self._told(Climb(self, model, blocks, backend, begin, index)):
-                    history.record(last)
-                    bar.update(index, len(generators), last)
-                assert last is not None
-                tracks.append(_Track(index, last, history, _diagnose(model, last, self)))
-                if last.reason is Reason.CALLBACK:
+                climb = Climb(self, model, blocks, backend, partial(begin, index), index)
+                if saved is not None and saved.running and index == first:
+                    climb.resume(saved)
+                    history = History(saved.rows())
+                try:
+                    for last in self._told(climb, began):
+                        history.record(last)
+                        bar.update(index, len(generators), last)
+                        if last.accepted and (last.reason is None or not last.reason.converged):
+                            keeper.keep(climb, history, done)
+                except KeyboardInterrupt:
+                    if last is None and not tracks:
+                        raise
+                    last = None if last is None else last._replace(reason=Reason.INTERRUPTED)
+                if last is not None:
+                    tracks.append(_Track(index, last, history, _diagnose(model, last, self)))
+                if last is None or last.reason is None or last.reason.cut_short:
+                    keeper.write()
                     break
+                if last.reason is Reason.MAX_ITER and index == len(starts) - 1:
+                    keeper.write()  # a resumed fit may have a larger max_iter
+                    break
+                done = [_light(track) for track in tracks]
+                keeper.keep(climb, history, done, finished=True)
         return self._result(model, tracks, len(starts), time.perf_counter() - began)
 
     def iterate(
@@ -192,9 +245,9 @@ class EM:
         >>> bool(np.all(np.diff(objectives) >= -1e-9))
         True
         """
-        blocks = list(model.blocks(data, self.block_size))
+        blocks = self._blocks(model, data)
         begin = partial(_start, model, blocks, start, np.random.default_rng(rng))
-        states = self._told(Climb(self, model, blocks, self._backend(), begin))
+        states = self._told(Climb(self, model, blocks, self._backend(), begin), time.perf_counter())
         while True:
             with one_blas_thread():
                 state = next(states, None)
@@ -205,12 +258,27 @@ class EM:
     def _backend(self) -> Backend:
         return backend_for(self.n_jobs) if self.backend is None else self.backend
 
-    def _told(self, climb: Climb) -> Iterator[State]:
+    def _blocks(self, model: LatentModel, data: Any) -> Any:
+        """The data as blocks of the model, or the partitions of a source, read in every pass."""
+        if not isinstance(data, Source):
+            return list(model.blocks(data, self.block_size))
+        if not model.additive:
+            raise ValueError(
+                f"{model!r} has statistics that do not add up over blocks, so it cannot be fitted "
+                "piece by piece: pass data that fit into memory"
+            )
+        return Partitions(model, data, self.block_size)
+
+    def _told(self, climb: Climb, began: float) -> Iterator[State]:
         """The states of a climb, shown to the callbacks; one that returns True ends it."""
         for state in climb:
             stop = [bool(callback(state)) for callback in self.callbacks]
             if any(stop) and state.reason is None:
                 yield state._replace(reason=Reason.CALLBACK)
+                return
+            late = self.time_limit is not None and time.perf_counter() - began >= self.time_limit
+            if late and state.reason is None:
+                yield state._replace(reason=Reason.TIME_LIMIT)
                 return
             yield state
 
@@ -261,7 +329,12 @@ class EM:
                 f"to come (tol={self.tol:g}): raise max_iter, or loosen tol."
             )
             told.append((text, ConvergenceWarning, "reason-max-iter"))
-        elif last.reason in (Reason.DECREASED, Reason.IMPOSSIBLE):
+        elif last.reason in (
+            Reason.DECREASED,
+            Reason.IMPOSSIBLE,
+            Reason.TIME_LIMIT,
+            Reason.INTERRUPTED,
+        ):
             text, place = f"EM did not converge: {last.reason.sentence}.", last.reason.name.lower()
             told.append((text, ConvergenceWarning, f"reason-{place}"))
         told += [
@@ -302,18 +375,46 @@ class _Track(NamedTuple):
 
 
 def _cut_short(tracks: list[_Track], wanted: int, best: _Track) -> tuple[str, ...]:
-    """A note where a callback ended the fit in another start than the best."""
-    last = tracks[-1]
-    if last.last.reason is not Reason.CALLBACK or last is best:
+    """A note where the fit was ended in another start than the best."""
+    last, how = tracks[-1], tracks[-1].last.reason
+    assert how is not None
+    if not how.cut_short or last is best:
         return ()
-    return (f"a callback stopped the fit in start {len(tracks)} of {wanted}",)
+    who = {Reason.CALLBACK: "a callback", Reason.TIME_LIMIT: "time_limit"}.get(how, "Ctrl-C")
+    return (f"{who} stopped the fit in start {len(tracks)} of {wanted}",)
 
 
-def _start(model: LatentModel, blocks: list[Any], start: StartLike, rng: Any) -> Any:
+#: Classes, beside those of the parameters, that the record of a finished start is made of.
+_RECORDED = (_Track, State, History, Diagnosis, Reason)
+
+
+def _light(track: _Track) -> _Track:
+    """A finished start without its statistics, which an E-step gives back."""
+    return track._replace(last=track.last._replace(statistics=None))
+
+
+def _worked(
+    track: _Track, model: LatentModel, blocks: Any, backend: Backend, saved: Saved
+) -> _Track:
+    """A finished start out of a checkpoint, with the statistics of its parameters."""
+    last = track.last
+    if last.reason is Reason.COLLAPSED:
+        return track
+    statistics, loglik, weight = backend.expect(model, last.params, blocks)
+    saved.compare(last.loglik, last.weight, loglik, weight)
+    return track._replace(last=last._replace(statistics=statistics))
+
+
+def _start(model: LatentModel, blocks: Any, start: StartLike, rng: Any) -> Any:
     if start is not None and not callable(start):
         return start
     make = model.initialize if start is None else start
-    return make(thin(blocks, START_ROWS, rng), rng)
+    few = (
+        blocks.thin(START_ROWS, rng)
+        if isinstance(blocks, Partitions)
+        else thin(blocks, START_ROWS, rng)
+    )
+    return make(few, rng)
 
 
 def _diagnose(model: LatentModel, last: State, settings: EM) -> Diagnosis:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from latentem.engine.blocks import slices
+from latentem.engine.blocks import DEFAULT_SIZE, slices
 
 __all__ = ["Diagnosis", "Expectation", "LatentModel"]
 
@@ -159,6 +159,10 @@ class LatentModel(ABC):
         tuples of slices. Boundaries depend on the data and `size` alone.
         """
         return slices(data, size)
+
+    def block_size(self, n_features: int) -> int:
+        """Units of a block where data are read piece by piece, as `blocks` would choose it."""
+        return DEFAULT_SIZE
 
     def diagnose(self, params: Any, statistics: Any) -> Diagnosis:
         """Sentences about degenerate or empty components of a finished fit."""

@@ -24,12 +24,19 @@ class Reason(Enum):
     MAX_ITER = (False, "max_iter was reached before the stopping rule was met")
     DECREASED = (False, "an EM map lowered the objective and was taken back")
     CALLBACK = (False, "a callback stopped the fit")
+    TIME_LIMIT = (False, "time_limit was reached before the stopping rule was met")
+    INTERRUPTED = (False, "the fit was interrupted, and this is the best so far")
     IMPOSSIBLE = (False, "some rows have probability zero at the parameters EM ended with")
     COLLAPSED = (False, "the parameters left the model (a singular or non-finite value)")
 
     def __init__(self, converged: bool, sentence: str):
         self.converged = converged
         self.sentence = sentence
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether somebody ended the fit from outside; starts that had not begun never did."""
+        return self in (Reason.CALLBACK, Reason.TIME_LIMIT, Reason.INTERRUPTED)
 
 
 class CollapsedError(ArithmeticError):

@@ -8,11 +8,16 @@ import warnings
 from sklearn.exceptions import ConvergenceWarning
 
 __all__ = [
+    "CheckpointWarning",
     "ConvergenceWarning",
     "DegenerateComponentWarning",
     "ImpossibleRowWarning",
     "NotIdentifiedWarning",
 ]
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written."""
 
 
 class DegenerateComponentWarning(UserWarning):

@@ -159,11 +159,12 @@ class HiddenMarkov(LatentModel):
     def blocks(self, data: Any, size: int | None = None) -> list[Sequences]:
         """Whole sequences as blocks of about `size` rows; see `sequences` for `data`."""
         data = self.seen(sequences(data))
-        rows = BLOCK_ROWS if size is None else size
-        if size is None:
-            rows = max(min(rows, BLOCK_FLOATS // self.n_components), 256)
+        rows = self.block_size(data.x.shape[1]) if size is None else size
         out = [data.between(first, last) for first, last in groups(data.lengths, rows)]
         return [self.encoded(block) for block in out]
+
+    def block_size(self, n_features: int) -> int:
+        return max(min(BLOCK_ROWS, BLOCK_FLOATS // self.n_components), 256)
 
     def seen(self, data: Sequences) -> Sequences:
         """The data with rows of which nothing was seen marked, and filled where need be."""

@@ -126,13 +126,15 @@ class Mixture(LatentModel):
             raise ValueError(
                 f"the rows must be a 2-D array, found {np.ndim(data.x)}-D: use x[:, None]"
             )
-        if size is None:
-            least, most = BLOCK_ROWS
-            size = BLOCK_FLOATS // self.family.scratch(np.shape(data.x)[1])
-            size = min(max(size, least), most, max(POSTERIOR_FLOATS // self.n_components, 64))
+        size = self.block_size(np.shape(data.x)[1]) if size is None else size
         self._check(data)
         cut = [data[begin:end] for begin, end in bounds(len(data), size)]
         return [replace(rows, encoded=self.family.encode(rows.x)) for rows in cut]
+
+    def block_size(self, n_features: int) -> int:
+        least, most = BLOCK_ROWS
+        size = min(max(BLOCK_FLOATS // self.family.scratch(n_features), least), most)
+        return min(size, max(POSTERIOR_FLOATS // self.n_components, 64))
 
     def _check(self, data: Rows) -> None:
         """ValueError, with a sentence, for rows, weights or labels that cannot be."""

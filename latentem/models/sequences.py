@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from latentem.engine.blocks import Sequences, bounds
+from latentem.engine.blocks import Sequences, bounds, groups
 
 __all__ = ["BLOCK_ROWS", "groups", "is_long", "pieces", "row_weights", "sequences"]
 
@@ -90,22 +90,6 @@ def row_weights(block: Sequences) -> Array:
     if block.missing is not None:
         weights[block.missing] = 0.0
     return weights
-
-
-def groups(lengths: Array, rows: int) -> list[tuple[int, int]]:
-    """First and last of the sequences of each block: about equal in rows, at most `rows`.
-
-    A sequence with more rows is a block of its own.
-    """
-    ends = np.cumsum(lengths)
-    if ends[-1] <= rows:
-        return [(0, len(lengths))]
-    count = -(-int(ends[-1]) // rows)
-    count += count % 2
-    edges = np.searchsorted(ends, np.linspace(0, ends[-1], count + 1)[1:-1], side="left") + 1
-    alone = np.flatnonzero(lengths > rows)
-    edges = np.unique(np.concatenate([[0], edges, alone, alone + 1, [len(lengths)]]))
-    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
 
 
 def pieces(block: Sequences) -> list[tuple[int, int]]:
