@@ -34,9 +34,9 @@ from latentem.engine.blocks import bounds
 from latentem.engine.constraints import Fixed, Positive, PositiveDefinite, Real
 from latentem.engine.family import Family
 from latentem.engine.model import Diagnosis
-from latentem.engine.moments import Moments, Scatter, outer
+from latentem.engine.moments import Moments, Scatter
 from latentem.families import covariance as cov
-from latentem.families import incomplete, partial
+from latentem.families import expansion, incomplete, partial
 from latentem.families.degeneracy import degenerate
 from latentem.families.gaussian_prior import GaussianPrior
 from latentem.families.incomplete import Component, Incomplete
@@ -45,11 +45,8 @@ from latentem.kernels.gaussian import (
     DIAG,
     FULL,
     NORM,
-    TIED,
-    expand,
     log_densities,
     moment_sums,
-    moments_of_sums,
 )
 
 __all__ = ["Gaussian", "GaussianParams"]
@@ -64,7 +61,7 @@ EXPANSION = 1e4
 INFLATION = 1e4
 #: Least range of a column that varies: the squares of what is smaller underflow.
 SMALLEST = 1e-145
-FEATURES = {"full": FULL, "diag": DIAG, "spherical": NORM, "tied": TIED}
+FEATURES = {"full": FULL, "diag": DIAG, "spherical": NORM, "tied": NORM}
 #: Floats of the features of a block up to which they are kept from log densities to moments.
 SHARED_FLOATS = 2**19
 NOTHING = np.empty((0, 0))
@@ -183,7 +180,7 @@ class Gaussian(Family):
         return x if isinstance(x, np.ndarray) else x.filled
 
     def scratch(self, n_features: int) -> int:
-        return _n_features(n_features, self.covariance_type)
+        return expansion.size(n_features, self.covariance_type)
 
     def constraints(self) -> GaussianParams:
         matrix = self.covariance_type in ("full", "tied")
@@ -199,27 +196,22 @@ class Gaussian(Family):
         kind, (k, d) = self.covariance_type, means.shape
         whiteners, logdets = cov.whiteners(covariances, kind, d)
         centre = np.sort(means, axis=0)[k // 2]  # a median: one far mean does not move it
-        precisions, inflation = whiteners, np.zeros(1)
+        precisions, inflation = whiteners, None
         if kind == "full":
             precisions = whiteners.transpose(0, 2, 1) @ whiteners
             inflation = np.einsum("kdd,kdd->k", precisions, covariances)
         elif kind != "tied":  # its features are whitened rows
-            precisions = whiteners**2
-        coefficients, reach = np.empty((k, _n_features(d, kind))), np.empty(k)
-        least = expand(
-            np.ascontiguousarray(means, dtype=float),
-            centre,
-            cov.stacked(precisions, kind, d),
-            FEATURES[kind],
-            coefficients,
-            reach,
-        )
-        constants = np.empty(k)
-        constants[:] = -0.5 * (d * LOG_2PI + logdets)
+            precisions = whiteners * whiteners
+        coefficients, reach = expansion.coefficients(means, centre, precisions, kind)
+        least = coefficients.min()
+        constants = np.full(k, -0.5 * (d * LOG_2PI + logdets))
         coefficients[:, 0] = constants - 0.5 * reach
         apart = NOBODY
-        if not (reach.max() <= EXPANSION and inflation.max() <= INFLATION):
+        close = all(far <= EXPANSION for far in reach.tolist())  # few: faster than an array's max
+        if inflation is not None and not all(more <= INFLATION for more in inflation.tolist()):
             apart = np.flatnonzero(~((reach <= EXPANSION) & (inflation <= INFLATION)))
+        elif not close:
+            apart = np.flatnonzero(~(reach <= EXPANSION))
         if least < -SAFE:  # products of that and a square can overflow both ways
             apart = np.arange(k)
         return Prepared(means, covariances, centre, coefficients, constants, whiteners, apart)
@@ -233,9 +225,7 @@ class Gaussian(Family):
         log_density = np.empty((k, len(x)))
         features = np.empty((p, len(x)) if p * len(x) <= SHARED_FLOATS else (0, 0))
         log_densities(
-            x,
-            prepared.centre,
-            prepared.whiteners if kind == "tied" else NOTHING,
+            *self._placed(x, prepared.centre, prepared.whiteners),
             prepared.coefficients,
             FEATURES[kind],
             features,
@@ -244,6 +234,12 @@ class Gaussian(Family):
         for k in prepared.apart:
             log_density[k] = prepared.constants[k] - 0.5 * self.distances(prepared, x, k)
         return log_density, features
+
+    def _placed(self, x: Array, centre: Array, whiteners: Array) -> tuple[Array, Array]:
+        """Rows and the centre of their features: where the covariance is shared, whitened."""
+        if self.covariance_type != "tied":
+            return x, centre
+        return (x - centre) @ whiteners.T, np.zeros(len(centre))
 
     def _components(self, prepared: Prepared) -> list[Component]:
         """What rows with missing cells need of each component, full and tied."""
@@ -334,26 +330,21 @@ class Gaussian(Family):
             return partial.moments(x, weights, centre, apart, EXPANSION, kind)
         x = x.x if isinstance(x, Partial) else x
         kind, d = self.covariance_type, x.shape[1]
-        whitener = np.eye(d) if whitener is None and kind == "tied" else whitener
-        sums, cross = np.zeros((len(weights), _n_features(d, kind))), np.zeros((d, d))
-        moment_sums(
-            x,
-            centre,
-            NOTHING if whitener is None else whitener,
-            weights,
-            FEATURES[kind],
-            NOTHING if features is None else features,
-            sums,
-            cross,
-        )
-        weight, offset = sums[:, 0].copy(), np.empty((len(weights), d))
-        scatter = np.empty(cov.shape(kind, len(weights), d))
-        doubt = NOBODY
-        if not moments_of_sums(
-            sums, cross, FEATURES[kind], EXPANSION, offset, cov.stacked(scatter, kind, d)
-        ):
-            doubt = cov.cancelled(outer(offset, weight, kind), scatter, EXPANSION, kind)
-        if whitener is not None:
+        whitener = np.eye(d) if whitener is None else whitener
+        sums, cross = np.zeros((len(weights), expansion.size(d, kind))), NOTHING
+        if features is None or not features.size:
+            features = NOTHING
+            rows, origin = self._placed(x, centre, whitener)
+        else:
+            rows, origin = x, centre  # not read, but for their number
+        moment_sums(rows, origin, weights, FEATURES[kind], features, sums)
+        if kind == "tied":
+            rows = features[1 : 1 + d] if features.size else rows.T
+            cross = (rows * weights.sum(axis=0)) @ rows.T
+        weight = sums[:, 0].copy()
+        offset, moved, scatter = expansion.moments(sums, d, kind, cross)
+        doubt = cov.cancelled(moved, scatter, EXPANSION, kind)
+        if kind == "tied":
             unwhiten = cov.inverted(whitener)
             offset = offset @ unwhiten.T
             scatter = unwhiten @ scatter @ unwhiten.T
@@ -494,7 +485,3 @@ class Gaussian(Family):
         means = params.means[components]
         normal = rng.standard_normal(means.shape)
         return means + cov.colour(normal, params.covariances, components, self.covariance_type)
-
-
-def _n_features(d: int, kind: Scatter) -> int:
-    return 1 + d + {"full": d * (d + 1) // 2, "diag": d}.get(kind, 1)

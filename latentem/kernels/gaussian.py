@@ -1,11 +1,10 @@
 """Gaussian log densities and moments as matrix products over blocks of features.
 
-For centred rows ``y = x - c`` (whitened, ``y = W (x - c)``, where the covariance is
-shared) a Gaussian log density is linear in the features
+For centred rows ``y = x - c`` a Gaussian log density is linear in the features
 
 - full: ``1, y, y_a y_b`` for a <= b, row by row,
 - diag: ``1, y, y_a^2``,
-- spherical, tied: ``1, y, |y|^2``,
+- spherical, and tied where the rows are whitened before: ``1, y, |y|^2``,
 
 so one matrix product gives all components at once, and the transposed product
 their moments. Rows are taken in tiles whose features stay in cache; one call
@@ -20,14 +19,11 @@ __all__ = [
     "DIAG",
     "FULL",
     "NORM",
-    "TIED",
-    "expand",
     "log_densities",
     "moment_sums",
-    "moments_of_sums",
 ]
 
-FULL, DIAG, NORM, TIED = 0, 1, 2, 3
+FULL, DIAG, NORM = 0, 1, 2
 #: Floats of the features of a tile (2 MB).
 TILE = 2**18
 
@@ -48,7 +44,7 @@ def _add_product(left, right, out):
 
 
 @njit(cache=True, nogil=True)
-def _features(x, centre, whitener, kind, out):
+def _features(x, centre, kind, out):
     """Features of the rows of `x` (m, d), one in each row of `out` (p, m)."""
     n_rows, d = x.shape
     for i in range(n_rows):
@@ -61,15 +57,6 @@ def _features(x, centre, whitener, kind, out):
     for i in range(whole, n_rows):
         for j in range(d):
             out[1 + j, i] = x[i, j] - centre[j]
-    if kind == TIED:  # in place from the last row up: the whitener is lower triangular
-        for a in range(d - 1, -1, -1):
-            target = out[1 + a]
-            for i in range(n_rows):
-                target[i] *= whitener[a, a]
-            for b in range(a):
-                weight, right = whitener[a, b], out[1 + b]
-                for i in range(n_rows):
-                    target[i] += weight * right[i]
     p = 1 + d
     if kind == FULL or kind == DIAG:  # noqa: SIM109 - compiled
         for a in range(d):
@@ -90,69 +77,17 @@ def _features(x, centre, whitener, kind, out):
             target[i] += left[i] * left[i]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def expand(means, centre, precisions, kind, coefficients, reach):
-    """Coefficients of the features, but the first, for components with these parameters.
-
-    Parameters
-    ----------
-    means : (K, d) array
-    centre : (d,) array
-    precisions : 3-D array, C order
-        (K, d, d) for FULL, (K, 1, d) for DIAG, (K, 1, 1) for NORM. For TIED the whitener,
-        (1, d, d): its features are whitened rows.
-    kind : int
-        FULL, DIAG, NORM or TIED.
-    coefficients : (K, p) array; overwritten, but for the first column
-    reach : (K,) array; overwritten
-        Squared distance of the mean from the centre, in standard deviations.
-
-    Returns
-    -------
-    float
-        The least coefficient of a square or product.
-    """
-    n_components, d = means.shape
-    least = 0.0
-    for k in range(n_components):
-        reach[k] = 0.0
-        place = 1 + d
-        for a in range(d):
-            total, offset = 0.0, means[k, a] - centre[a]
-            if kind == FULL or kind == TIED:  # noqa: SIM109 - compiled
-                for b in range(d if kind == FULL else a + 1):
-                    precision = precisions[k if kind == FULL else 0, a, b]
-                    total += precision * (means[k, b] - centre[b])
-                    if kind == FULL and b >= a:
-                        coefficients[k, place] = -0.5 * precision if a == b else -precision
-                        least = min(least, coefficients[k, place])
-                        place += 1
-            else:
-                precision = precisions[k, 0, a if kind == DIAG else 0]
-                total = precision * offset
-                coefficients[k, place] = -0.5 * precision
-                least = min(least, coefficients[k, place])
-                place += 1 if kind == DIAG else 0
-            coefficients[k, 1 + a] = total
-            reach[k] += total * (total if kind == TIED else offset)
-        if kind == TIED:
-            coefficients[k, place] = least = -0.5
-    return least
-
-
 @njit(cache=True, nogil=True)
-def log_densities(x, centre, whitener, coefficients, kind, features, out):
+def log_densities(x, centre, coefficients, kind, features, out):
     """Log densities as ``coefficients @ features``.
 
     Parameters
     ----------
     x : (m, d) array, C order
     centre : (d,) array
-    whitener : (d, d) array
-        Lower triangular; read for TIED only.
     coefficients : (K, p) array
     kind : int
-        FULL, DIAG, NORM or TIED.
+        FULL, DIAG or NORM.
     features : (p, m) array, or (0, 0)
         Where the features are left for `moment_sums`; (0, 0) works in tiles and
         leaves nothing.
@@ -161,7 +96,7 @@ def log_densities(x, centre, whitener, coefficients, kind, features, out):
     n_rows = x.shape[0]
     p = coefficients.shape[1]
     if features.size > 0:
-        _features(x, centre, whitener, kind, features)
+        _features(x, centre, kind, features)
         _multiply(coefficients, features, out)
         return
     count = max(1, -(-n_rows * p // TILE))
@@ -169,7 +104,7 @@ def log_densities(x, centre, whitener, coefficients, kind, features, out):
     for begin in range(0, n_rows, size):
         end = min(n_rows, begin + size)
         tile = np.empty((p, end - begin))
-        _features(x[begin:end], centre, whitener, kind, tile)
+        _features(x[begin:end], centre, kind, tile)
         part = np.empty((coefficients.shape[0], end - begin))
         _multiply(coefficients, tile, part)
         for k in range(part.shape[0]):
@@ -178,19 +113,17 @@ def log_densities(x, centre, whitener, coefficients, kind, features, out):
 
 
 @njit(cache=True, nogil=True)
-def moment_sums(x, centre, whitener, weights, kind, features, sums, cross):
-    """Add ``weights @ features.T`` to `sums`; for TIED the weighted products to `cross`.
+def moment_sums(x, centre, weights, kind, features, sums):
+    """Add ``weights @ features.T`` to `sums`.
 
     Parameters
     ----------
-    x, centre, whitener, kind
+    x, centre, kind
         As in `log_densities`.
     weights : (K, m) array, C order
     features : (p, m) array, or (0, 0)
         The features where `log_densities` left them.
     sums : (K, p) array
-    cross : (d, d) array
-        Sum over rows and components of weight times y y', for TIED only.
     """
     n_rows = x.shape[0]
     kept = features.size > 0
@@ -201,82 +134,9 @@ def moment_sums(x, centre, whitener, weights, kind, features, sums, cross):
         tile, share = features, weights
         if not kept:
             tile = np.empty((sums.shape[1], end - begin))
-            _features(x[begin:end], centre, whitener, kind, tile)
+            _features(x[begin:end], centre, kind, tile)
             share = np.empty((weights.shape[0], end - begin))
             for k in range(share.shape[0]):
                 for i in range(share.shape[1]):
                     share[k, i] = weights[k, begin + i]
-        _add(tile, share, kind, sums, cross)
-
-
-@njit(cache=True, nogil=True)
-def _add(features, weights, kind, sums, cross):
-    _add_product(weights, features, sums)
-    if kind != TIED:
-        return
-    d = cross.shape[0]
-    n_rows = weights.shape[1]
-    weighted, rows = np.empty((d, n_rows)), features[1 : 1 + d]
-    for i in range(n_rows):
-        total = 0.0
-        for k in range(weights.shape[0]):
-            total += weights[k, i]
-        for a in range(d):
-            weighted[a, i] = total * rows[a, i]
-    _add_product(weighted, rows, cross)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def moments_of_sums(sums, cross, kind, limit, offset, scatter):
-    """Means and scatters about these, from sums of features about a centre.
-
-    Parameters
-    ----------
-    sums, cross
-        As from `moment_sums`.
-    kind : int
-        FULL, DIAG, NORM or TIED.
-    limit : float
-        How often the scatter that is left goes into what is subtracted at most, if the
-        difference keeps digits enough.
-    offset : (K, d) array; overwritten
-        Means less the centre.
-    scatter : 3-D array; overwritten
-        (K, d, d) for FULL, (1, d, d) for TIED, (K, 1, d) for DIAG, (K, 1, 1) for NORM.
-
-    Returns
-    -------
-    bool
-        Whether all scatters keep digits enough.
-    """
-    n_components, d = offset.shape
-    exact = True
-    for k in range(n_components):
-        weight = sums[k, 0]
-        for a in range(d):
-            offset[k, a] = sums[k, 1 + a] / (weight if weight > 0.0 else 1.0)
-    for k in range(scatter.shape[0]):
-        place, size = 1 + d, 0.0
-        for a in range(d):
-            if kind == NORM:
-                size += offset[k, a] * offset[k, a]
-                if a < d - 1:
-                    continue
-            for b in range(a, d if kind == FULL or kind == TIED else a + 1):  # noqa: SIM109
-                if kind == TIED:
-                    moved, about_centre = 0.0, 0.5 * (cross[a, b] + cross[b, a])
-                    for i in range(n_components):
-                        moved += sums[i, 0] * (offset[i, a] * offset[i, b])
-                elif kind == NORM:
-                    moved, about_centre = sums[k, 0] * size / d, sums[k, place] / d
-                else:
-                    moved, about_centre = sums[k, 0] * (offset[k, a] * offset[k, b]), sums[k, place]
-                left = about_centre - moved
-                place += 1
-                if kind == FULL or kind == TIED:  # noqa: SIM109
-                    scatter[k, a, b] = scatter[k, b, a] = left
-                else:
-                    scatter[k, 0, a if kind == DIAG else 0] = left
-                if a == b and not moved <= limit * left:
-                    exact = False
-    return exact
+        _add_product(share, tile, sums)
