@@ -19,7 +19,6 @@ import numpy as np
 
 from latentem.engine.acceleration import Accelerator, Anderson, Squarem
 from latentem.engine.backends import Backend
-from latentem.engine.constraints import Fixed
 from latentem.engine.flat import FlatSpace
 from latentem.engine.model import LatentModel
 from latentem.engine.result import Reason, State
@@ -209,7 +208,7 @@ class Climb:
     def _count(self, params: Any, image: Any) -> None:
         """Count a map, and consecutive maps shorter than tol for the step rule."""
         for name, value in leaves(image) if self.fixed else ():
-            if name in self.fixed and not np.array_equal(value, self.fixed[name]):
+            if name in self.fixed and not _stayed(value, *self.fixed[name]):
                 raise ArithmeticError(
                     f"the M-step moved {name}, which constraints() declares Fixed: m_step must "
                     "return fixed values as they are in params"
@@ -397,21 +396,26 @@ class Climb:
         )
 
 
-def _fixed_leaves(constraints: Any, params: Any) -> dict[str, Any]:
-    """Names and starting values of the leaves declared Fixed."""
+def _fixed_leaves(constraints: Any, params: Any) -> dict[str, tuple[Any, Any]]:
+    """Of leaves that are fixed, wholly or in part, the starting value and which entries are."""
     if constraints is None:
         return {}
-    fixed: dict[str, Any] = {}
+    fixed: dict[str, tuple[Any, Any]] = {}
     names = iter(leaves(params))
 
     def collect(leaf: Any, constraint: Any) -> Any:
         name, _ = next(names)
-        if isinstance(constraint, Fixed):
-            fixed[name] = leaf
+        kept = constraint.kept(leaf)
+        if kept.any():
+            fixed[name] = (leaf, kept)
         return leaf
 
     zip_leaves(collect, params, constraints)
     return fixed
+
+
+def _stayed(value: Any, first: Any, kept: Any) -> bool:
+    return np.array_equal(np.asarray(value)[kept], np.asarray(first)[kept])
 
 
 def _accelerator(settings: EM) -> Accelerator | None:

@@ -16,7 +16,9 @@ import numpy as np
 __all__ = [
     "Bounded",
     "Constraint",
+    "Equal",
     "Fixed",
+    "Partly",
     "Positive",
     "PositiveDefinite",
     "Real",
@@ -57,6 +59,10 @@ class Constraint(ABC):
     @abstractmethod
     def holds(self, value: Array) -> bool:
         """Whether `value` lies in the set."""
+
+    def kept(self, like: Array) -> Array:
+        """Which entries of a value shaped as `like` must never move, bool."""
+        return np.zeros(np.shape(like), dtype=bool)
 
 
 class Real(Constraint):
@@ -202,6 +208,9 @@ class Simplex(Constraint):
         value = np.asarray(value)
         return bool(np.all(value >= 0) and np.allclose(value.sum(axis=-1), 1.0, atol=1e-8))
 
+    def kept(self, like: Array) -> Array:
+        return ~np.broadcast_to(True if self.free is None else self.free, np.shape(like))
+
 
 class Simplices(Constraint):
     """Several simplices side by side along the last axis.
@@ -211,6 +220,8 @@ class Simplices(Constraint):
     sizes : int or tuple of int
         Lengths of the pieces, each of which is non-negative and sums to 1; an
         integer is the length of every piece.
+    free : bool array, optional
+        Entries that may move, in the shape of the value, as in `Simplex`.
 
     Examples
     --------
@@ -218,11 +229,11 @@ class Simplices(Constraint):
     3
     """
 
-    def __init__(self, sizes: int | tuple[int, ...]):
+    def __init__(self, sizes: int | tuple[int, ...], free: Array | None = None):
         self.sizes = int(sizes) if isinstance(sizes, int | np.integer) else tuple(sizes)
+        self.free = None if free is None else np.asarray(free, dtype=bool)
 
-    def _pieces(self, value: Array) -> list[Array]:
-        value = np.asarray(value, dtype=float)
+    def _cut(self, value: Array) -> list[Array]:
         if isinstance(self.sizes, int):
             return [value.reshape(*value.shape[:-1], -1, self.sizes)]
         if value.shape[-1] != sum(self.sizes):
@@ -232,26 +243,37 @@ class Simplices(Constraint):
             )
         return np.split(value, np.cumsum(self.sizes)[:-1], axis=-1)
 
+    def _pieces(self, value: Array) -> list[tuple[Simplex, Array]]:
+        value = np.asarray(value, dtype=float)
+        pieces = self._cut(value)
+        if self.free is None:
+            return [(Simplex(), piece) for piece in pieces]
+        free = self._cut(np.broadcast_to(self.free, value.shape))
+        return [(Simplex(part), piece) for part, piece in zip(free, pieces, strict=True)]
+
     def size(self, like: Array) -> int:
-        return sum(Simplex().size(piece) for piece in self._pieces(like))
+        return sum(simplex.size(piece) for simplex, piece in self._pieces(like))
 
     def pack(self, value: Array) -> Array:
-        return np.concatenate([Simplex().pack(piece) for piece in self._pieces(value)])
+        return np.concatenate([simplex.pack(piece) for simplex, piece in self._pieces(value)])
 
     def measure(self, value: Array) -> Array:
-        return Simplex().measure(value)
+        return np.concatenate([simplex.measure(piece) for simplex, piece in self._pieces(value)])
 
     def unpack(self, flat: Array, like: Array) -> Array:
         out, used = [], 0
-        for piece in self._pieces(like):
-            size = Simplex().size(piece)
-            new = Simplex().unpack(flat[used : used + size], piece)
+        for simplex, piece in self._pieces(like):
+            size = simplex.size(piece)
+            new = simplex.unpack(flat[used : used + size], piece)
             out.append(new.reshape(*np.shape(like)[:-1], -1))
             used += size
         return np.concatenate(out, axis=-1)
 
     def holds(self, value: Array) -> bool:
-        return all(Simplex().holds(piece) for piece in self._pieces(value))
+        return all(simplex.holds(piece) for simplex, piece in self._pieces(value))
+
+    def kept(self, like: Array) -> Array:
+        return ~np.broadcast_to(True if self.free is None else self.free, np.shape(like))
 
 
 @cache
@@ -353,6 +375,91 @@ class PositiveDefinite(Constraint):
         return True
 
 
+class Partly(Constraint):
+    """A value some of whose components, or entries, EM must not move.
+
+    Parameters
+    ----------
+    constraint : Constraint
+        What the others are.
+    free : bool array
+        Which may move: of the first axis, or of more axes.
+
+    Examples
+    --------
+    >>> Partly(Positive(), np.array([True, False])).size(np.ones((2, 3)))
+    3
+    """
+
+    def __init__(self, constraint: Constraint, free: Array):
+        self.constraint, self.free = constraint, np.asarray(free, dtype=bool)
+
+    def size(self, like: Array) -> int:
+        return self.constraint.size(np.asarray(like)[self.free])
+
+    def pack(self, value: Array) -> Array:
+        return self.constraint.pack(np.asarray(value, dtype=float)[self.free])
+
+    def measure(self, value: Array) -> Array:
+        return self.constraint.measure(np.asarray(value, dtype=float)[self.free])
+
+    def unpack(self, flat: Array, like: Array) -> Array:
+        out = np.array(like, dtype=float)
+        out[self.free] = self.constraint.unpack(flat, out[self.free])
+        return out
+
+    def holds(self, value: Array) -> bool:
+        return self.constraint.holds(value)
+
+    def kept(self, like: Array) -> Array:
+        out = np.ones(np.shape(like), dtype=bool)
+        out[self.free] = self.constraint.kept(np.asarray(like)[self.free])
+        return out
+
+
+class Equal(Constraint):
+    """A value that is the same for all components of a group.
+
+    Parameters
+    ----------
+    constraint : Constraint
+        What the value of a group is.
+    groups : (K,) int array
+        Group 0, 1, ... of each component, the first axis.
+
+    Examples
+    --------
+    >>> rates = np.array([[2.0], [5.0], [2.0]])
+    >>> Equal(Positive(), np.array([0, 1, 0])).size(rates)
+    2
+    """
+
+    def __init__(self, constraint: Constraint, groups: Array):
+        self.constraint, self.groups = constraint, np.asarray(groups, dtype=np.intp)
+        self.first = np.unique(self.groups, return_index=True)[1]
+
+    def size(self, like: Array) -> int:
+        return self.constraint.size(np.asarray(like)[self.first])
+
+    def pack(self, value: Array) -> Array:
+        return self.constraint.pack(np.asarray(value, dtype=float)[self.first])
+
+    def measure(self, value: Array) -> Array:
+        return self.constraint.measure(np.asarray(value, dtype=float)[self.first])
+
+    def unpack(self, flat: Array, like: Array) -> Array:
+        like = np.asarray(like, dtype=float)
+        return self.constraint.unpack(flat, like[self.first])[self.groups]
+
+    def holds(self, value: Array) -> bool:
+        value = np.asarray(value)
+        same = np.array_equal(value, value[self.first][self.groups])
+        return same and self.constraint.holds(value[self.first])
+
+    def kept(self, like: Array) -> Array:
+        return self.constraint.kept(np.asarray(like)[self.first])[self.groups]
+
+
 class Fixed(Constraint):
     """A value that EM must not move."""
 
@@ -367,3 +474,6 @@ class Fixed(Constraint):
 
     def holds(self, value: Array) -> bool:
         return True
+
+    def kept(self, like: Array) -> Array:
+        return np.ones(np.shape(like), dtype=bool)

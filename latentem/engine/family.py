@@ -33,6 +33,8 @@ class Family(ABC):
     ``learn``             what only the data tell, before the fit: categories
     ``evaluate``          share work between log density and statistics of a block
     ``relabel``           components in another order, where a leaf is shared by all
+    ``reordered``         the same, of what the family itself holds of single components
+    ``check_components``  refuse another number of components than such things are for
     ``sample``            simulation
     ``moments``           means and spreads in tables, figures and forecasts
     ``cdf``               intervals of forecasts, pseudo-residuals
@@ -167,6 +169,17 @@ class Family(ABC):
     def relabel(self, params: Any, order: Array) -> Any:
         """The parameters with component ``order[k]`` in place k."""
         return zip_leaves(lambda leaf: leaf[order], params)
+
+    def reordered(self, order: Array) -> Family:
+        """The family, with what it holds of component ``order[k]`` in place k.
+
+        Which values of a component are fixed, for example, or a prior of its own.
+        """
+        return self
+
+    def check_components(self, n_components: int) -> None:
+        """Raise ValueError for another number of them than it holds something for."""
+        return None
 
     def sample(self, params: Any, components: Array, rng: np.random.Generator) -> Array:
         """One row for each entry of `components`, (n, d)."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from latentem.engine.constraints import Constraint, Fixed, Real
+from latentem.engine.constraints import Constraint, Fixed, Partly, Real
 from latentem.engine.trees import leaves, values, zip_leaves
 
 __all__ = ["FlatSpace"]
@@ -22,7 +22,7 @@ class FlatSpace:
     like : params
         Gives the shapes, and the values of everything that is not free.
     natural : bool
-        Coordinates are the parameters themselves; only fixed leaves are left out.
+        Coordinates are the parameters themselves; only what is fixed is left out.
 
     Examples
     --------
@@ -44,10 +44,10 @@ class FlatSpace:
             constraints = zip_leaves(lambda leaf: Real(), like)
         self._declared: list[Constraint] = []
         zip_leaves(self._collect, like, constraints)
-        self._used = [
-            Real() if natural and not isinstance(constraint, Fixed) else constraint
-            for constraint in self._declared
-        ]
+        self._used = self._declared
+        if natural:
+            pairs = zip(self._declared, values(like), strict=True)
+            self._used = [_natural(constraint, value) for constraint, value in pairs]
         self.like = like
         self.natural = natural
         self.names: tuple[str, ...] = tuple(name for name, _ in leaves(like))
@@ -110,3 +110,11 @@ class FlatSpace:
             bool(np.all(np.isfinite(value))) and constraint.holds(value)
             for constraint, value in zip(self._declared, values(params), strict=True)
         )
+
+
+def _natural(constraint: Constraint, value: Any) -> Constraint:
+    """Real numbers, but for what the constraint keeps."""
+    kept = constraint.kept(value)
+    if kept.all():
+        return Fixed()
+    return Partly(Real(), ~kept) if kept.any() else Real()

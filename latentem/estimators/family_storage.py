@@ -1,13 +1,15 @@
 """How a family is written into a file's header, and made again from there.
 
 A family of latentem is written as its name and settings; `Independent` as its parts,
-each a family with its columns. A user's family is written as a name, and has to be
-given again when the file is read, because nothing in a file is imported.
+each a family with its columns. What is kept, and a prior, are lists of numbers. A user's
+family is written as a name, and has to be given again when the file is read, because
+nothing in a file is imported.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +22,11 @@ from latentem.families.bernoulli import Bernoulli, BernoulliParams
 from latentem.families.categorical import Categorical, CategoricalParams
 from latentem.families.exponential import Exponential, ExponentialParams
 from latentem.families.gaussian import Gaussian, GaussianParams
+from latentem.families.gaussian_prior import GaussianPrior
+from latentem.families.held import HeldFamily
 from latentem.families.independent import Independent
 from latentem.families.poisson import Poisson, PoissonParams
+from latentem.families.priors import BetaPrior, DirichletPrior, GammaPrior, InverseGammaPrior
 
 __all__ = ["check_family", "family_in", "family_out", "pattern"]
 
@@ -54,9 +59,49 @@ SETS = {
 }
 
 
+#: Classes of priors, by the names that files give them.
+PRIORS = {
+    kind.__name__: kind
+    for kind in (BetaPrior, DirichletPrior, GammaPrior, GaussianPrior, InverseGammaPrior)
+}
+
+
+def _setting_out(family: Family, name: str) -> Any:
+    """A setting of a family as JSON."""
+    if name == "fixed" and isinstance(family, HeldFamily):
+        if all(kept is True for kept in family.kept.values()):
+            return list(family.kept)
+        return {
+            group: True if kept is True else np.asarray(kept).tolist()
+            for group, kept in family.kept.items()
+        }
+    return getattr(family, name)
+
+
+def prior_out(prior: Any) -> dict[str, Any]:
+    """A prior as JSON: its name, and its numbers, bit for bit."""
+    values = {
+        field.name: np.asarray(getattr(prior, field.name)).tolist() for field in fields(prior)
+    }
+    return {"name": type(prior).__name__, "values": values}
+
+
+def prior_in(written: Any) -> Any:
+    """The prior that `prior_out` wrote; its own checks refuse numbers that cannot be."""
+    kind: Any = PRIORS.get(str(written.get("name"))) if isinstance(written, Mapping) else None
+    if kind is None or not isinstance(written.get("values"), Mapping):
+        raise ValueError("its prior is not described as latentem does")
+    values = {
+        name: np.array(value, dtype=float) if isinstance(value, list) else value
+        for name, value in written["values"].items()
+    }
+    return kind(**values)
+
+
 def _own(family: Family) -> OwnFamily | None:
-    if getattr(family, "prior", None) is not None:
-        return None  # a prior is not written: whoever loads gives the family
+    prior = getattr(family, "prior", None)
+    if prior is not None and type(prior) not in PRIORS.values():
+        return None  # a function, or a user's own: whoever loads gives the family
     found = FAMILIES.get(type(family).__name__)
     return found if found is not None and type(family) is found.family else None
 
@@ -83,8 +128,11 @@ def family_out(family: Family) -> dict[str, Any]:
         own = all(kind["own"] for kind in written)
         return {"name": name, "own": own, "settings": {}, "parts": parts}
     known = _own(family)
-    settings = {} if known is None else {s: getattr(family, s) for s in known.settings}
-    return {"name": name, "own": known is not None, "settings": settings}
+    settings = {} if known is None else {s: _setting_out(family, s) for s in known.settings}
+    found = {"name": name, "own": known is not None, "settings": settings}
+    if known is not None and getattr(family, "prior", None) is not None:
+        found["prior"] = prior_out(family.prior)  # type: ignore[attr-defined]
+    return found
 
 
 def family_in(header: Any, given: Family | None, what: str = "a mixture") -> Family:
@@ -116,8 +164,10 @@ def family_in(header: Any, given: Family | None, what: str = "a mixture") -> Fam
     settings = header.get("settings")
     if not isinstance(settings, dict) or set(settings) - set(own.settings):
         raise ValueError(f"its family {name} has settings that this latentem does not know")
-    if "fixed" in settings:
+    if isinstance(settings.get("fixed"), list):
         settings = {**settings, "fixed": tuple(settings["fixed"])}
+    if "prior" in header:
+        settings = {**settings, "prior": prior_in(header["prior"])}
     return own.family(**settings)
 
 
@@ -168,7 +218,7 @@ def _check_own(family: Family, params: Any, width: int | None) -> None:
     """Refuse values outside their sets, and parameters for another number of columns."""
     own = _own(family)
     assert own is not None
-    settings = {s: getattr(family, s) for s in own.settings if s != "fixed"}
+    settings = {s: getattr(family, s) for s in own.settings if s != "fixed"}  # all must hold
     for name, leaf in leaves(params):
         sound = FlatSpace(own.family(**settings).constraints(), params).holds(params)
         if not sound or (type(family) is Exponential and np.any(leaf <= 0)):

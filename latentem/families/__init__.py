@@ -8,18 +8,23 @@ from latentem.families.gaussian_prior import GaussianPrior
 from latentem.families.independent import Independent
 from latentem.families.mixture_family import MixtureFamily, MixtureFamilyParams
 from latentem.families.poisson import Poisson, PoissonParams
+from latentem.families.priors import BetaPrior, DirichletPrior, GammaPrior, InverseGammaPrior
 
 __all__ = [
     "Bernoulli",
     "BernoulliParams",
+    "BetaPrior",
     "Categorical",
     "CategoricalParams",
+    "DirichletPrior",
     "Exponential",
     "ExponentialParams",
+    "GammaPrior",
     "Gaussian",
     "GaussianParams",
     "GaussianPrior",
     "Independent",
+    "InverseGammaPrior",
     "MixtureFamily",
     "MixtureFamilyParams",
     "Poisson",

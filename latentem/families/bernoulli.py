@@ -4,7 +4,8 @@ r"""Bernoulli components: yes or no in each column, columns independent.
 
 over the columns seen in the row. Statistics: :math:`s_{kj} = \sum_i r_{ik} x_{ij}` and
 :math:`n_{kj} = \sum_i r_{ik} (1 - x_{ij})` over the rows that show column j; M-step:
-:math:`p_{kj} = s_{kj} / (s_{kj} + n_{kj})`.
+:math:`p_{kj} = s_{kj} / (s_{kj} + n_{kj})`, with a beta prior (a, b) after adding a - 1 to
+the ones and b - 1 to the zeros.
 
 How it is computed: a row is encoded as its ones and its zeros, a missing cell as
 neither, so that log densities and statistics are one matrix product each. Both sums
@@ -13,14 +14,16 @@ are kept, because a probability of exactly 0 or 1 would not survive a difference
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import xlog1py, xlogy
 
-from latentem.engine.constraints import Bounded, Fixed
-from latentem.engine.family import Family
+from latentem.engine.constraints import Bounded
 from latentem.families.cells import filled, refuse
+from latentem.families.held import HeldFamily, stay
+from latentem.families.priors import BetaPrior
 
 __all__ = ["Bernoulli", "BernoulliParams"]
 
@@ -44,7 +47,7 @@ class Prepared(NamedTuple):
     impossible: Array | None  # (K, 2 d): 1 where the logarithm is -inf; None if nowhere
 
 
-class Bernoulli(Family):
+class Bernoulli(HeldFamily):
     """Bernoulli family for columns of 0 and 1, independent within a component.
 
     A mixture of it is the latent class model of yes-or-no answers. NaN marks a missing
@@ -52,8 +55,11 @@ class Bernoulli(Family):
 
     Parameters
     ----------
-    fixed : tuple of {"probs"}
-        Groups that keep their starting values.
+    fixed : tuple of {"probs"}, or dict
+        ``("probs",)`` keeps all starting values; ``{"probs": kept}`` those of the components
+        of a bool array (K,), or its entries (K, d).
+    prior : BetaPrior, optional
+        Of the probabilities; the fit then is MAP.
 
     Examples
     --------
@@ -68,15 +74,16 @@ class Bernoulli(Family):
     missing_cells = True
     discrete = True
 
-    def __init__(self, fixed: tuple[str, ...] = ()):
-        if set(fixed) - {"probs"}:
-            raise ValueError(f"fixed knows 'probs', got {sorted(set(fixed) - {'probs'})}")
-        self.fixed = tuple(fixed)
+    groups = ("probs",)
+    prior_type = BetaPrior
 
-    def __repr__(self) -> str:
-        return "Bernoulli()"
+    def __init__(
+        self, fixed: Sequence[str] | Mapping[str, Any] = (), prior: BetaPrior | None = None
+    ):
+        self._hold(fixed, prior)
 
     def check(self, X: Array) -> None:
+        super().check(X)
         X = np.asarray(X, dtype=float)
         refuse(X, (X == 0) | (X == 1), "Bernoulli data are 0 or 1")
 
@@ -93,7 +100,7 @@ class Bernoulli(Family):
         return 2 * n_features
 
     def constraints(self) -> BernoulliParams:
-        return BernoulliParams(Fixed() if self.fixed else Bounded(0.0, 1.0))
+        return BernoulliParams(self._constraint("probs", Bounded(0.0, 1.0)))
 
     def prepare(self, params: BernoulliParams) -> Prepared:
         chances = np.hstack([params.probs, 1.0 - params.probs])
@@ -114,11 +121,12 @@ class Bernoulli(Family):
         return Answers(weights @ x)
 
     def maximize(self, statistics: Answers, params: BernoulliParams) -> BernoulliParams:
-        if self.fixed:
-            return params
         ones, zeros = np.hsplit(statistics.counts, 2)
-        seen = ones + zeros
-        return BernoulliParams(np.where(seen > 0, ones / np.where(seen > 0, seen, 1), params.probs))
+        if self.prior is not None:
+            ones, zeros = ones + self.prior.ones - 1.0, zeros + self.prior.zeros - 1.0
+        seen, old = ones + zeros, params.probs
+        probs = np.where(seen > 0, ones / np.where(seen > 0, seen, 1), old)
+        return BernoulliParams(stay(self.kept.get("probs"), probs, old))
 
     def initialize(self, x: Array, weights: Array, rng: np.random.Generator) -> BernoulliParams:
         """Shares of ones, each with one more row like the whole, so that none is 0 or 1."""

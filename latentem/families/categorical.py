@@ -3,7 +3,8 @@ r"""Categorical components: codes 0, 1, ... in each column, columns independent.
 .. math:: \log f_k(x) = \sum_j \log p_{kj}(x_j)
 
 over the columns seen in the row. Statistics: :math:`n_{kj}(c) = \sum_i r_{ik}
-[x_{ij} = c]`; M-step: :math:`p_{kj}(c) = n_{kj}(c) / \sum_b n_{kj}(b)`.
+[x_{ij} = c]`; M-step: :math:`p_{kj}(c) = n_{kj}(c) / \sum_b n_{kj}(b)`, with a Dirichlet prior
+:math:`\alpha` after adding :math:`\alpha_j(c) - 1` to :math:`n_{kj}(c)`.
 
 A probability of exactly 0 stays 0, because its category then has no weight; a start has
 none.
@@ -15,16 +16,19 @@ missing cell is one place further, where the logarithm is 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import xlogy
 
 from latentem.engine.constraints import Fixed, Simplices
-from latentem.engine.family import Family
 from latentem.engine.model import Diagnosis
 from latentem.families.cells import filled, refuse
+from latentem.families.held import HeldFamily
+from latentem.families.priors import DirichletPrior
+from latentem.families.proportions import maximize_rows
 from latentem.kernels.categorical import add_counts, look_up
 
 __all__ = ["Categorical", "CategoricalParams"]
@@ -58,7 +62,7 @@ class Prepared(NamedTuple):
     n_columns: int
 
 
-class Categorical(Family):
+class Categorical(HeldFamily):
     """Categorical family for columns of codes, independent within a component.
 
     Cells are whole numbers 0, 1, ..., C - 1; columns may have different numbers of
@@ -70,8 +74,12 @@ class Categorical(Family):
     n_categories : int or sequence of int, optional
         Number of categories, of every column or of each. Estimators find it in the
         data (largest code + 1); elsewhere ``learn`` does.
-    fixed : tuple of {"emissionprob"}
-        Groups that keep their starting values.
+    fixed : tuple of {"emissionprob"}, or dict
+        ``("emissionprob",)`` keeps all starting values; ``{"emissionprob": kept}`` those of the
+        components of a bool array (K,), or its entries (K, C). The others of a row share what the
+        kept ones leave over.
+    prior : DirichletPrior, optional
+        Of the probabilities; the fit then is MAP.
 
     Examples
     --------
@@ -89,20 +97,21 @@ class Categorical(Family):
 
     missing_cells = True
     discrete = True
+    groups = ("emissionprob",)
+    prior_type = DirichletPrior
 
     def __init__(
         self,
         n_categories: int | Sequence[int] | None = None,
-        fixed: tuple[str, ...] = (),
+        fixed: Sequence[str] | Mapping[str, Any] = (),
+        prior: DirichletPrior | None = None,
     ):
-        if set(fixed) - {"emissionprob"}:
-            unknown = sorted(set(fixed) - {"emissionprob"})
-            raise ValueError(f"fixed knows 'emissionprob', got {unknown}")
         self.n_categories = _sizes(n_categories)
-        self.fixed = tuple(fixed)
+        self._hold(fixed, prior)
 
     def __repr__(self) -> str:
-        return f"Categorical({'' if self.n_categories is None else self.n_categories})"
+        sizes = [] if self.n_categories is None else [repr(self.n_categories)]
+        return f"Categorical({', '.join(sizes + self._arguments())})"
 
     def learn(self, X: Array) -> Categorical:
         """The family with the number of categories of each column of X."""
@@ -116,7 +125,9 @@ class Categorical(Family):
             sizes = tuple(int(code) + 1 for code in np.fmax.reduce(X, axis=0, initial=0.0))
         else:
             sizes = (self.n_categories,) * X.shape[1]
-        return Categorical(sizes, self.fixed)
+        other = copy.copy(self)
+        other.n_categories = sizes
+        return other
 
     def check(self, X: Array) -> None:
         X = np.asarray(X, dtype=float)
@@ -124,6 +135,7 @@ class Categorical(Family):
         if self.n_categories is None:
             return
         sizes = np.array(self._of_columns(X.shape[1]))
+        self._check_columns(int(sizes.sum()))
         for row, column in np.argwhere(sizes <= X)[:1]:
             raise ValueError(
                 f"X[{row}, {column}] is {X[row, column]:.15g}, but column {column} has the "
@@ -194,11 +206,20 @@ class Categorical(Family):
         return 1 + n_features // 4
 
     def constraints(self) -> CategoricalParams:
-        if self.fixed:
+        kept = self.kept.get("emissionprob")
+        if kept is True:
             return CategoricalParams(Fixed())
         if self.n_categories is None:
             self._of_columns(1)
-        return CategoricalParams(Simplices(self.n_categories or 1))
+        return CategoricalParams(Simplices(self.n_categories or 1, self._free()))
+
+    def _free(self) -> Array | None:
+        """Entries that may move, to go with (K, C); None where all may."""
+        kept = self.kept.get("emissionprob")
+        if kept is None:
+            return None
+        free = ~np.asarray(kept)
+        return free if free.ndim == 2 else free[:, None]
 
     def prepare(self, params: CategoricalParams) -> Prepared:
         probs = np.asarray(params.emissionprob)
@@ -228,11 +249,18 @@ class Categorical(Family):
         return counts[:, :-1].copy()
 
     def maximize(self, statistics: Counts, params: CategoricalParams) -> CategoricalParams:
-        if self.fixed:
+        if self.kept.get("emissionprob") is True:
             return params
-        seen = self._per_column(statistics.counts)
-        shares = statistics.counts / np.where(seen > 0, seen, 1.0)
-        return CategoricalParams(np.where(seen > 0, shares, params.emissionprob))
+        counts, old, free = statistics.counts, params.emissionprob, self._free()
+        if self.prior is not None:
+            counts = counts + (self.prior.concentration - 1.0)
+        if free is not None:
+            free = np.broadcast_to(free, counts.shape)
+            parts = zip(*(self.by_column(part) for part in (counts, old, free)), strict=True)
+            return CategoricalParams(np.hstack([maximize_rows(*part) for part in parts]))
+        seen = self._per_column(counts)
+        shares = counts / np.where(seen > 0, seen, 1.0)
+        return CategoricalParams(np.where(seen > 0, shares, old))
 
     def _per_column(self, counts: Array) -> Array:
         """Sums over the categories of each column, in the places of its categories."""
@@ -261,7 +289,7 @@ class Categorical(Family):
         notes = []
         for j, counts in enumerate(self.by_column(statistics.counts)):
             absent = np.flatnonzero(counts.sum(axis=0) == 0)
-            if len(absent) and not self.fixed:
+            if len(absent) and not self.fixed and self.prior is None:
                 names = ", ".join(map(str, absent[:10])) + (", ..." if len(absent) > 10 else "")
                 notes.append(f"column {j} never shows category {names}: probability 0 is fitted")
         return Diagnosis((), tuple(notes))

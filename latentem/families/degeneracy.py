@@ -12,7 +12,13 @@ __all__ = ["degenerate"]
 Array = np.ndarray
 
 
-def degenerate(moments: Moments, scatter: Array, reg_covar: float, columns: Array) -> list[str]:
+def degenerate(
+    moments: Moments,
+    scatter: Array,
+    reg_covar: float,
+    columns: Array,
+    free: Array | None = None,
+) -> list[str]:
     """A sentence for each component, or set of columns, with a singular covariance.
 
     Parameters
@@ -24,15 +30,18 @@ def degenerate(moments: Moments, scatter: Array, reg_covar: float, columns: Arra
         What is added to the variances.
     columns : (c,) int array
         The columns that vary.
+    free : (K,) bool array, optional
+        Components whose covariance is not fixed.
     """
     kind = moments.kind
     raw = cov.shifted(cov.divide(scatter, moments.weight, kind), reg_covar, kind)
     floor, weight = cov.resolution(moments), cov.per_column(moments.weight).max(axis=1)
     alive = np.ones(1, dtype=bool) if kind == "tied" else weight > 0
+    alive = alive if free is None else alive & free
     if kind == "diag":  # where a component sees no cell, nothing is known
         raw = np.where(cov.per_column(moments.weight) > 0, raw, np.inf)
     low, found = cov.on_floor(raw, floor, columns, kind), []
-    for collinear in cov.collinear(moments, columns) if low[alive].all() else ():
+    for collinear in cov.collinear(moments, columns) if alive.any() and low[alive].all() else ():
         *others, last = (f"column {j}" for j in collinear)
         names = " and ".join(part for part in (", ".join(others[:-1]), others[-1]) if part)
         found.append(

@@ -4,10 +4,12 @@ r"""Exponential components: waiting times and other positive sizes, columns inde
 
 over the columns seen in the row, with scales (means) s in the units of the data.
 Statistics: :math:`t_{kj} = \sum_i r_{ik} x_{ij}` and :math:`n_{kj} = \sum_i r_{ik}` over
-the rows that show column j; M-step: :math:`s_{kj} = t_{kj} / n_{kj}`.
+the rows that show column j; M-step: :math:`s_{kj} = t_{kj} / n_{kj}`, with an
+inverse gamma prior (a, b) :math:`(t_{kj} + b) / (n_{kj} + a + 1)`.
 
-The likelihood has no bound where a component sits on zeros alone. Its scale then stops
-at the floor of rounding, 1e3 eps times the mean of the whole column, and is reported.
+Without a prior the likelihood has no bound where a component sits on zeros alone. Its
+scale then stops at the floor of rounding, 1e3 eps times the mean of the whole column, and
+is reported.
 
 How it is computed: a row is encoded as its values and, for each, whether it was seen,
 so that log densities and statistics are one matrix product each.
@@ -15,15 +17,17 @@ so that log densities and statistics are one matrix product each.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from latentem.engine.constraints import Fixed, Positive
-from latentem.engine.family import Family
+from latentem.engine.constraints import Positive
 from latentem.engine.model import Diagnosis
 from latentem.families.cells import filled, refuse
 from latentem.families.covariance import RESOLUTION
+from latentem.families.held import HeldFamily, stay
+from latentem.families.priors import InverseGammaPrior
 
 __all__ = ["Exponential", "ExponentialParams"]
 
@@ -42,7 +46,7 @@ class Totals(NamedTuple):
     sums: Array
 
 
-class Exponential(Family):
+class Exponential(HeldFamily):
     """Exponential family for numbers >= 0, columns independent within a component.
 
     Its parameter is the scale, as in `scipy.stats.expon`: the mean, and the standard
@@ -51,8 +55,11 @@ class Exponential(Family):
 
     Parameters
     ----------
-    fixed : tuple of {"scales"}
-        Groups that keep their starting values.
+    fixed : tuple of {"scales"}, or dict
+        ``("scales",)`` keeps all starting values; ``{"scales": kept}`` those of the components
+        of a bool array (K,), or its entries (K, d).
+    prior : InverseGammaPrior, optional
+        Of the scales; the fit then is MAP, and no component can collapse.
 
     Examples
     --------
@@ -67,15 +74,16 @@ class Exponential(Family):
 
     missing_cells = True
 
-    def __init__(self, fixed: tuple[str, ...] = ()):
-        if set(fixed) - {"scales"}:
-            raise ValueError(f"fixed knows 'scales', got {sorted(set(fixed) - {'scales'})}")
-        self.fixed = tuple(fixed)
+    groups = ("scales",)
+    prior_type = InverseGammaPrior
 
-    def __repr__(self) -> str:
-        return "Exponential()"
+    def __init__(
+        self, fixed: Sequence[str] | Mapping[str, Any] = (), prior: InverseGammaPrior | None = None
+    ):
+        self._hold(fixed, prior)
 
     def check(self, X: Array) -> None:
+        super().check(X)
         X = np.asarray(X, dtype=float)
         refuse(X, (X >= 0) & (np.inf > X), "Exponential data are finite numbers >= 0")
 
@@ -97,7 +105,7 @@ class Exponential(Family):
         return 2 * n_features
 
     def constraints(self) -> ExponentialParams:
-        return ExponentialParams(Fixed() if self.fixed else Positive())
+        return ExponentialParams(self._constraint("scales", Positive()))
 
     def prepare(self, params: ExponentialParams) -> Array:
         return -np.hstack([1.0 / params.scales, np.log(params.scales)])
@@ -109,12 +117,13 @@ class Exponential(Family):
         return Totals(weights @ x)
 
     def maximize(self, statistics: Totals, params: ExponentialParams) -> ExponentialParams:
-        if self.fixed:
-            return params
-        scales, seen = _means(statistics)
-        return ExponentialParams(
-            np.where(seen > 0, np.maximum(scales, _floor(statistics)), params.scales)
-        )
+        if self.prior is not None:
+            totals, seen = np.hsplit(statistics.sums, 2)
+            scales = (totals + self.prior.scale) / (seen + self.prior.shape + 1.0)
+        else:
+            scales, seen = _means(statistics)
+            scales = np.where(seen > 0, np.maximum(scales, _floor(statistics)), params.scales)
+        return ExponentialParams(stay(self.kept.get("scales"), scales, params.scales))
 
     def initialize(self, x: Array, weights: Array, rng: np.random.Generator) -> ExponentialParams:
         """Means, those of few rows with one more row like the whole."""
@@ -132,15 +141,16 @@ class Exponential(Family):
         return float((self.prepare(params) * statistics.sums).sum())
 
     def diagnose(self, params: ExponentialParams, statistics: Totals) -> Diagnosis:
+        if self.prior is not None:
+            return Diagnosis()
         raw, seen = _means(statistics)
         zero = (raw == 0).all(axis=0) & (seen > 0).any(axis=0)
         notes = tuple(
             f"column {j} has zeros alone: its scale is set to the floor of rounding"
             for j in np.flatnonzero(zero)
         )
-        if self.fixed:
-            return Diagnosis((), notes)
         low = (raw <= _floor(statistics)) & (seen > 0) & ~zero
+        low = stay(self.kept.get("scales"), low, np.zeros_like(low))
         degenerate = tuple(
             f"component {k} (weight {seen[k, j]:.3g}) sits on zeros in column {j}, where its "
             "density has no bound: use fewer components, or treat zeros apart"

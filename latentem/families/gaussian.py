@@ -24,21 +24,22 @@ Rows with missing cells: `latentem.families.partial` for diagonal and spherical 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtr
 
-from latentem.engine.blocks import bounds
-from latentem.engine.constraints import Fixed, Positive, PositiveDefinite, Real
-from latentem.engine.family import Family
+from latentem.engine.constraints import Positive, PositiveDefinite, Real
 from latentem.engine.model import Diagnosis
 from latentem.engine.moments import Moments, Scatter
 from latentem.families import covariance as cov
 from latentem.families import expansion, incomplete, partial
 from latentem.families.degeneracy import degenerate
 from latentem.families.gaussian_prior import GaussianPrior
+from latentem.families.gaussian_start import first_moments
+from latentem.families.held import HeldFamily, stay
 from latentem.families.incomplete import Component, Incomplete
 from latentem.families.partial import LOG_2PI, SAFE, Partial
 from latentem.kernels.gaussian import (
@@ -93,7 +94,7 @@ class Prepared(NamedTuple):
     apart: Array  # components computed about their own mean
 
 
-class Gaussian(Family):
+class Gaussian(HeldFamily):
     """Gaussian family.
 
     NaN marks a missing cell, which tells nothing: rows count with the density of what was
@@ -105,8 +106,9 @@ class Gaussian(Family):
     reg_covar : float
         Added to the variances in each M-step, in squared units of the data. 0 is
         exact maximum likelihood; otherwise maps need not raise the likelihood.
-    fixed : tuple of {"means", "covariances"}
-        Groups that keep their starting values.
+    fixed : tuple of {"means", "covariances"}, or dict
+        Groups that keep their starting values. In a dict the values are True, or a bool array
+        (K,) of the components that keep theirs.
     prior : GaussianPrior, or function of rows (n, d) that makes one, optional
         The fit then is MAP: no covariance can collapse.
 
@@ -122,12 +124,13 @@ class Gaussian(Family):
     """
 
     missing_cells = True
+    groups = ("means", "covariances")
 
     def __init__(
         self,
         covariance_type: Scatter = "full",
         reg_covar: float = 0.0,
-        fixed: tuple[str, ...] = (),
+        fixed: Sequence[str] | Mapping[str, Any] = (),
         prior: GaussianPrior | Callable[[Array], GaussianPrior] | None = None,
     ):
         if covariance_type not in cov.KINDS:
@@ -135,22 +138,27 @@ class Gaussian(Family):
         number = isinstance(reg_covar, int | float | np.number)
         if not (number and 0 <= reg_covar < np.inf):
             raise ValueError(f"reg_covar must be a finite number >= 0, got {reg_covar!r}")
-        unknown = set(fixed) - {"means", "covariances"}
-        if unknown:
-            raise ValueError(f"fixed knows 'means' and 'covariances', got {sorted(unknown)}")
         if prior is not None and reg_covar > 0:
             raise ValueError("reg_covar and a prior both widen covariances: use one of them")
         self.covariance_type: Scatter = covariance_type
         self.reg_covar = float(reg_covar)
         self.monotone = self.reg_covar == 0
-        self.fixed = tuple(fixed)
-        self.prior = prior
+        self._hold(fixed, prior)
+        for group, kept in self.kept.items():
+            if kept is not True and np.ndim(kept) != 1:
+                raise ValueError(
+                    f"fixed[{group!r}] must have True or False for each component, got shape "
+                    f"{np.shape(kept)}: entries of means and covariances are not fixed one by one"
+                )
+        if covariance_type == "tied" and self.kept.get("covariances", True) is not True:
+            raise ValueError(
+                "tied covariances are shared by all components: fixed['covariances'] must be True"
+            )
 
     def __repr__(self) -> str:
-        ridge = f", reg_covar={self.reg_covar!r}" if self.reg_covar else ""
-        fixed = f", fixed={self.fixed!r}" if self.fixed else ""
-        prior = "" if self.prior is None else ", prior=..."
-        return f"Gaussian({self.covariance_type!r}{ridge}{fixed}{prior})"
+        ridge = [f"reg_covar={self.reg_covar!r}"] if self.reg_covar else []
+        held = ["prior=..." if one.startswith("prior") else one for one in self._arguments()]
+        return f"Gaussian({', '.join([repr(self.covariance_type), *ridge, *held])})"
 
     def learn(self, X: Array) -> Gaussian:
         """The family, its prior made; ValueError for a variance that float64 cannot hold."""
@@ -162,7 +170,9 @@ class Gaussian(Family):
                     "underflows: rescale the column, for example to units in which it is near 1"
                 )
         if callable(self.prior):
-            return Gaussian(self.covariance_type, 0.0, self.fixed, self.prior(X))
+            made = copy.copy(self)
+            made.prior = self.prior(X)
+            return made
         return self
 
     def _made_prior(self) -> GaussianPrior | None:
@@ -185,10 +195,8 @@ class Gaussian(Family):
     def constraints(self) -> GaussianParams:
         matrix = self.covariance_type in ("full", "tied")
         return GaussianParams(
-            Fixed() if "means" in self.fixed else Real(),
-            Fixed()
-            if "covariances" in self.fixed
-            else (PositiveDefinite() if matrix else Positive()),
+            self._constraint("means", Real()),
+            self._constraint("covariances", PositiveDefinite() if matrix else Positive()),
         )
 
     def prepare(self, params: GaussianParams) -> Prepared:
@@ -362,31 +370,34 @@ class Gaussian(Family):
         return Moments(weight, mean, scatter, kind)
 
     def maximize(self, statistics: Moments, params: GaussianParams) -> GaussianParams:
-        kind, alive = self.covariance_type, statistics.weight > 0
         means, covariances = params
+        held, kept = self.kept.get("means"), self.kept.get("covariances")
         prior = self._made_prior()
         if prior is not None:
-            means, likeliest = prior.maximize(statistics, means, "means" in self.fixed)
-            return GaussianParams(means, covariances if "covariances" in self.fixed else likeliest)
+            means, new = prior.maximize(statistics, means, held)
+            return GaussianParams(means, stay(kept, new, covariances))
+        kind, alive = self.covariance_type, statistics.weight > 0
         everywhere = bool(alive.all())
-        if "means" not in self.fixed:
+        if held is not True:
             means = statistics.mean
             if not everywhere:
                 means = np.where(cov.per_column(alive), means, params.means)
-        if "covariances" not in self.fixed:
-            scatter = statistics.about(means) if "means" in self.fixed else statistics.scatter
-            new = cov.shifted(cov.divide(scatter, statistics.weight, kind), self.reg_covar, kind)
-            new = cov.held(new, statistics, covariances if self.monotone else None)
-            if everywhere or (kind == "tied" and alive.any()):
-                return GaussianParams(means, new)
-            if kind != "tied":
-                known = cov.along(cov.per_covariance(statistics.weight, kind) > 0, new)
-                covariances = np.where(known, new, covariances)
-        return GaussianParams(means, covariances)
+            means = stay(held, means, params.means)
+        if kept is True:
+            return GaussianParams(means, covariances)
+        scatter = statistics.scatter if held is None else statistics.about(means)
+        new = cov.shifted(cov.divide(scatter, statistics.weight, kind), self.reg_covar, kind)
+        new = cov.held(new, statistics, covariances if self.monotone else None)
+        if kind == "tied":
+            return GaussianParams(means, new if alive.any() else covariances)
+        if not everywhere:
+            known = cov.along(cov.per_covariance(statistics.weight, kind) > 0, new)
+            new = np.where(known, new, covariances)
+        return GaussianParams(means, stay(kept, new, covariances))
 
     def initialize(self, x: Rows, weights: Array, rng: np.random.Generator) -> GaussianParams:
         kind, points = self.covariance_type, self.points(x)
-        total = self._first_moments(x, weights, points.mean(axis=0), rng)
+        total = first_moments(self, x, weights, points.mean(axis=0), rng)
         empty = cov.per_column(total.weight <= 0)
         means = np.where(empty, points[rng.integers(len(x), size=len(weights))], total.mean)
         prior = self._made_prior()
@@ -397,34 +408,6 @@ class Gaussian(Family):
         return GaussianParams(
             means, cov.held(cov.shifted(covariances, self.reg_covar, kind), total)
         )
-
-    def _first_moments(
-        self, x: Rows, weights: Array, centre: Array, rng: np.random.Generator
-    ) -> Moments:
-        """Moments for a start, summed over blocks.
-
-        Rows with missing cells are completed under columns that are hardly correlated, which
-        gives correlations that are too small, but not 0: a place that EM can leave.
-        """
-        prepared = None
-        if isinstance(x, Incomplete):
-            apart = Gaussian("diag").initialize(x.cells, weights, rng)
-            spread = incomplete.pushed(apart.covariances, len(x), rng)
-            if self.covariance_type == "tied":
-                spread = np.average(spread, axis=0, weights=weights.sum(axis=1))
-            prepared = self.prepare(GaussianParams(apart.means, spread))
-        total = None
-        for begin, end in bounds(len(x)):
-            share = np.ascontiguousarray(weights[:, begin:end])
-            rows = x[begin:end] if isinstance(x, np.ndarray) else x.part(begin, end)
-            if prepared is not None:
-                part = self.statistics(prepared, rows, share)
-            else:
-                assert not isinstance(rows, Incomplete)
-                part = self.weighted_moments(rows, share, centre)
-            total = part if total is None else total.merge(part)
-        assert total is not None
-        return total
 
     def log_prior(self, params: GaussianParams) -> float:
         prior = self._made_prior()
@@ -447,11 +430,14 @@ class Gaussian(Family):
             f"column {j} is constant: its variance is set to the floor of rounding"
             for j in np.flatnonzero(constant)
         )
-        if "covariances" in self.fixed or self.prior is not None:
+        kept = self.kept.get("covariances")
+        if kept is True or self.prior is not None:
             return Diagnosis((), notes)
         scatter = statistics.about(params.means)
         columns = np.flatnonzero(~constant)
-        return Diagnosis(tuple(degenerate(statistics, scatter, self.reg_covar, columns)), notes)
+        free = None if kept is None else ~np.asarray(kept)
+        found = degenerate(statistics, scatter, self.reg_covar, columns, free)
+        return Diagnosis(tuple(found), notes)
 
     def moments(self, params: GaussianParams) -> tuple[Array, Array]:
         """Means and variances of each component, (K, d) each."""

@@ -29,6 +29,7 @@ import numpy as np
 
 from latentem.engine.moments import Moments, Scatter, outer
 from latentem.families import covariance as cov
+from latentem.families.held import stay
 
 __all__ = ["GaussianPrior", "prior_from"]
 
@@ -75,17 +76,48 @@ class GaussianPrior:
             return self.df + d + 1 + k * means
         return self.df + 2 + (means if kind == "diag" else d * means)
 
-    def maximize(self, moments: Moments, old: Array, fixed: bool = False) -> tuple[Array, Array]:
+    def __post_init__(self) -> None:
+        d = len(self.mean) if np.ndim(self.mean) == 1 else 0
+        if not d or np.shape(self.scale) not in ((d,), (d, d)):
+            raise ValueError(
+                "GaussianPrior: mean must be (d,), and scale (d, d), or (d,) for diagonal and "
+                f"spherical covariances; got {np.shape(self.mean)} and {np.shape(self.scale)}"
+            )
+        _number(self.mean_weight, "GaussianPrior: mean_weight", 0.0, inclusive=True)
+        _number(self.df, "GaussianPrior: df", d - 1.0 if np.ndim(self.scale) == 2 else 0.0)
+        if not (np.all(np.isfinite(self.mean)) and np.all(np.isfinite(self.scale))):
+            raise ValueError("GaussianPrior: mean and scale must be finite")
+        scale = np.asarray(self.scale)
+        least = scale.min() if scale.ndim == 1 else np.linalg.eigvalsh(scale)[0]
+        if least <= 0 or not np.allclose(scale, scale.T):
+            raise ValueError(
+                "GaussianPrior: scale must be positive, as a matrix symmetric and positive "
+                "definite: the prior would be improper"
+            )
+
+    def check(self, k: int | None = None, width: int | None = None) -> None:
+        """ValueError for another number of columns than it is for."""
+        if width is not None and len(self.mean) != width:
+            raise ValueError(
+                f"the prior of the Gaussian family is for {len(self.mean)} columns, and X has "
+                f"{width}"
+            )
+
+    def maximize(
+        self, moments: Moments, old: Array, fixed: bool | Array | None = None
+    ) -> tuple[Array, Array]:
         """Means and covariances at the maximum.
 
-        Means that nothing tells of keep their `old` values (K, d), all of them if `fixed`.
+        Means that nothing tells of keep their `old` values (K, d), and so do those of components
+        that are `fixed`.
         """
         kind, (k, d) = moments.kind, moments.mean.shape
         weight, means = cov.per_column(moments.weight), old
-        if not fixed:
+        if fixed is not True:
             total = weight + self.mean_weight
             means = weight * moments.mean + self.mean_weight * self.mean
             means = np.where(total > 0, means / np.where(total > 0, total, 1.0), old)
+            means = stay(fixed, means, old)
         scatter = moments.about(means)
         if self.mean_weight > 0:
             scatter = scatter + outer(means - self.mean, np.full(k, self.mean_weight), kind)

@@ -83,6 +83,9 @@ class Independent(Family):
         self.additive = all(part.family.additive for part in self.parts)
         self.monotone = all(part.family.monotone for part in self.parts)
         self.missing_cells = any(part.family.missing_cells for part in self.parts)
+        self.fixed = tuple(
+            f"{i}.{group}" for i, part in enumerate(self.parts) for group in part.family.fixed
+        )
 
     def __repr__(self) -> str:
         if [part.columns for part in self.parts] == [(j,) for j in range(len(self.parts))]:
@@ -212,6 +215,16 @@ class Independent(Family):
 
     def relabel(self, params: tuple[Any, ...], order: Array) -> tuple[Any, ...]:
         return tuple(f.relabel(p, order) for (f, _), p in zip(self.parts, params, strict=True))
+
+    def reordered(self, order: Array) -> Independent:
+        return Independent([(f.reordered(order), columns) for f, columns in self.parts])
+
+    def check_components(self, n_components: int) -> None:
+        for family, columns in self.parts:
+            try:
+                family.check_components(n_components)
+            except ValueError as error:
+                raise ValueError(_about(str(error), columns)) from None
 
     def moments(self, params: tuple[Any, ...]) -> tuple[Array, Array]:
         """Means and variances of each component, (K, d) each."""

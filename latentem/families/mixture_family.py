@@ -9,14 +9,20 @@ E-step, within component k: :math:`r_{kj}(x) = w_k(x)\, c_{kj} g_{kj}(x) / f_k(x
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import xlogy
 
 from latentem.engine.constraints import Fixed, Simplex
 from latentem.engine.family import Family
 from latentem.engine.model import Diagnosis
 from latentem.engine.starts import responsibilities
+from latentem.families.held import entries_kept
+from latentem.families.priors import concentrations
+from latentem.families.proportions import maximize_rows
 from latentem.kernels.posterior import normalise
 
 __all__ = ["MixtureFamily", "MixtureFamilyParams"]
@@ -52,8 +58,11 @@ class MixtureFamily(Family):
     family : Family
         Its parameters must belong to one component each (no tied covariance).
     n_mix : int
-    fixed : tuple of {"weights"}
-        Keep the starting weights; groups of the inner family are fixed there.
+    fixed : tuple of {"weights"}, or dict
+        ``("weights",)`` keeps the starting weights, ``{"weights": kept}`` those of the components
+        of a bool array (K,), or its entries (K, M). Groups of the inner family are fixed there.
+    weights_prior : float, (M,) or (K, M) array-like, optional
+        Concentrations, at least 1, of a Dirichlet prior of the weights.
 
     Examples
     --------
@@ -66,7 +75,13 @@ class MixtureFamily(Family):
     ([[0.5, 0.5]], [0.1, 5.1])
     """
 
-    def __init__(self, family: Family, n_mix: int, fixed: tuple[str, ...] = ()):
+    def __init__(
+        self,
+        family: Family,
+        n_mix: int,
+        fixed: Sequence[str] | Mapping[str, Any] = (),
+        weights_prior: Any = None,
+    ):
         if not isinstance(family, Family):
             raise TypeError(f"family must be a Family, got {type(family).__name__}")
         if isinstance(n_mix, bool) or not isinstance(n_mix, int | np.integer) or n_mix < 1:
@@ -76,22 +91,63 @@ class MixtureFamily(Family):
                 "a mixture inside each component cannot have covariance_type='tied', which is "
                 "shared by all: use 'full', 'diag' or 'spherical'"
             )
-        if set(fixed) - {"weights"}:
-            raise ValueError(f"fixed knows 'weights', got {sorted(set(fixed) - {'weights'})}")
         self.family = family
         self.n_mix = int(n_mix)
-        self.own_fixed = tuple(fixed)
-        self.fixed = (*fixed, *family.fixed)
+        self.weights_prior = concentrations(
+            weights_prior, (len(np.atleast_2d(weights_prior)), self.n_mix), "weights_prior", True
+        )
+        self.kept = entries_kept(fixed, ("weights",))
+        self.fixed = (*self.kept, *family.fixed)
         self.additive = family.additive
         self.monotone = family.monotone
         self.missing_cells = family.missing_cells
 
     def __repr__(self) -> str:
-        fixed = f", fixed={self.own_fixed!r}" if self.own_fixed else ""
+        fixed = f", fixed={self.kept!r}" if self.kept else ""
         return f"MixtureFamily({self.family!r}, {self.n_mix}{fixed})"
 
     def learn(self, X: Array) -> MixtureFamily:
-        return MixtureFamily(self.family.learn(X), self.n_mix, self.own_fixed)
+        other = copy.copy(self)
+        other.family = self.family.learn(X)
+        return other
+
+    def _free(self) -> Array | None:
+        """Weights that may move, to go with (K, M); None where all may."""
+        kept = self.kept.get("weights")
+        if kept is None:
+            return None
+        free = ~np.asarray(kept)
+        return free if free.ndim == 2 else free[..., None]
+
+    def check_components(self, n_components: int) -> None:
+        kept, prior = self.kept.get("weights", True), self.weights_prior
+        if kept is not True and np.shape(kept) not in (
+            (n_components,), (n_components, self.n_mix)
+        ):  # fmt: skip
+            raise ValueError(
+                f"fixed['weights'] has shape {np.shape(kept)}: give True or False for each of "
+                f"{n_components} components, or for each of their {self.n_mix} weights"
+            )
+        if prior is not None and len(prior) not in (1, n_components):
+            raise ValueError(
+                f"weights_prior is for {len(prior)} components, and there are {n_components}"
+            )
+        self.family.check_components(n_components * self.n_mix)
+
+    def reordered(self, order: Array) -> MixtureFamily:
+        other, prior = copy.copy(self), self.weights_prior
+        other.family = self.family.reordered(self._inner(order))
+        other.kept = {
+            group: kept if kept is True else np.asarray(kept)[order]
+            for group, kept in self.kept.items()
+        }
+        if prior is not None and len(prior) > 1:
+            other.weights_prior = prior[order]
+        return other
+
+    def _inner(self, order: Array) -> Array:
+        """The order of the inner family's components."""
+        return (np.asarray(order)[:, None] * self.n_mix + np.arange(self.n_mix)).ravel()
 
     def encode(self, rows: Array) -> Any:
         return self.family.encode(rows)
@@ -139,12 +195,11 @@ class MixtureFamily(Family):
     def maximize(
         self, statistics: MixtureFamilyStatistics, params: MixtureFamilyParams
     ) -> MixtureFamilyParams:
-        weights = params.weights
-        if "weights" not in self.own_fixed:
-            total = statistics.counts.sum(axis=1, keepdims=True)
-            weights = np.where(
-                total > 0, statistics.counts / np.where(total > 0, total, 1), weights
-            )
+        weights, counts = params.weights, statistics.counts
+        if self.weights_prior is not None:
+            counts = counts + (self.weights_prior - 1.0)
+        if self.kept.get("weights") is not True:
+            weights = maximize_rows(counts, weights, self._free())
         return MixtureFamilyParams(weights, self.family.maximize(statistics.family, params.family))
 
     def initialize(self, x: Any, weights: Array, rng: np.random.Generator) -> MixtureFamilyParams:
@@ -169,10 +224,15 @@ class MixtureFamily(Family):
         inner = self.family.constraints()
         if inner is None:
             return None
-        return MixtureFamilyParams(Fixed() if "weights" in self.own_fixed else Simplex(), inner)
+        return MixtureFamilyParams(
+            Fixed() if self.kept.get("weights") is True else Simplex(self._free()), inner
+        )
 
     def log_prior(self, params: MixtureFamilyParams) -> float:
-        return self.family.log_prior(params.family)
+        prior = self.family.log_prior(params.family)
+        if self.weights_prior is not None:
+            prior += float(xlogy(self.weights_prior - 1.0, params.weights).sum())
+        return prior
 
     def expected_loglik(
         self, params: MixtureFamilyParams, statistics: MixtureFamilyStatistics
@@ -218,8 +278,8 @@ class MixtureFamily(Family):
         return self.family.discrete_columns(n_features)
 
     def relabel(self, params: MixtureFamilyParams, order: Array) -> MixtureFamilyParams:
-        inner = (np.asarray(order)[:, None] * self.n_mix + np.arange(self.n_mix)).ravel()
-        return MixtureFamilyParams(params.weights[order], self.family.relabel(params.family, inner))
+        inner = self.family.relabel(params.family, self._inner(order))
+        return MixtureFamilyParams(params.weights[order], inner)
 
     def sample(
         self, params: MixtureFamilyParams, components: Array, rng: np.random.Generator

@@ -4,7 +4,8 @@ r"""Poisson components, columns independent.
 
 over the columns seen in the row. Statistics: :math:`n_{kj} = \sum_i r_{ik}` and
 :math:`s_{kj} = \sum_i r_{ik} x_{ij}` over the rows that show column j; M-step:
-:math:`\lambda_{kj} = s_{kj} / n_{kj}`.
+:math:`\lambda_{kj} = s_{kj} / n_{kj}`, with a gamma prior (a, b)
+:math:`(s_{kj} + a - 1) / (n_{kj} + b)`.
 
 How it is computed: for large counts the three terms cancel, and Loader's form (2000,
 "Fast and accurate computation of binomial probabilities") is used instead,
@@ -21,16 +22,18 @@ log-likelihood of a component at its own means m, so that Q does not cancel eith
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import gammaln, pdtr, pdtrc, xlog1py, xlogy
 
-from latentem.engine.constraints import Fixed, Positive
-from latentem.engine.family import Family
+from latentem.engine.constraints import Positive
 from latentem.engine.trees import Statistic
 from latentem.families.cells import filled, refuse
+from latentem.families.held import HeldFamily, stay
+from latentem.families.priors import GammaPrior
 
 __all__ = ["Poisson", "PoissonParams"]
 
@@ -89,15 +92,18 @@ class Counts(Statistic):
         return (self.weight * apart).sum(axis=1)
 
 
-class Poisson(Family):
+class Poisson(HeldFamily):
     """Poisson family for counts, one independent Poisson per column.
 
     NaN marks a missing cell, which tells nothing.
 
     Parameters
     ----------
-    fixed : tuple of {"lambdas"}
-        Groups that keep their starting values.
+    fixed : tuple of {"lambdas"}, or dict
+        ``("lambdas",)`` keeps all starting values; ``{"lambdas": kept}`` those of the components
+        of a bool array (K,), or its entries (K, d).
+    prior : GammaPrior, optional
+        Of the rates; the fit then is MAP.
 
     Examples
     --------
@@ -113,15 +119,16 @@ class Poisson(Family):
     missing_cells = True
     discrete = True
 
-    def __init__(self, fixed: tuple[str, ...] = ()):
-        if set(fixed) - {"lambdas"}:
-            raise ValueError(f"fixed knows 'lambdas', got {sorted(set(fixed) - {'lambdas'})}")
-        self.fixed = tuple(fixed)
+    groups = ("lambdas",)
+    prior_type = GammaPrior
 
-    def __repr__(self) -> str:
-        return f"Poisson(fixed={self.fixed!r})" if self.fixed else "Poisson()"
+    def __init__(
+        self, fixed: Sequence[str] | Mapping[str, Any] = (), prior: GammaPrior | None = None
+    ):
+        self._hold(fixed, prior)
 
     def check(self, X: Array) -> None:
+        super().check(X)
         X = np.asarray(X, dtype=float)
         sound = (X >= 0) & (np.inf > X) & (np.floor(X) == X)
         refuse(X, sound, "Poisson data are counts, whole numbers >= 0")
@@ -133,7 +140,7 @@ class Poisson(Family):
         return x.counts if x.seen is None else filled(x.counts, x.seen)
 
     def constraints(self) -> PoissonParams:
-        return PoissonParams(Fixed() if "lambdas" in self.fixed else Positive())
+        return PoissonParams(self._constraint("lambdas", Positive()))
 
     def log_density(self, prepared: PoissonParams, x: Encoded) -> Array:
         x = _encoded(x)
@@ -158,9 +165,11 @@ class Poisson(Family):
         return _sums(_encoded(x), weights)
 
     def maximize(self, statistics: Counts, params: PoissonParams) -> PoissonParams:
-        if self.fixed:
-            return params
-        return PoissonParams(np.where(statistics.weight > 0, statistics.mean, params.lambdas))
+        weight, total, old = statistics.weight, statistics.total, params.lambdas
+        if self.prior is not None:
+            weight, total = weight + self.prior.rate, total + self.prior.shape - 1.0
+        rates = np.where(weight > 0, _mean(weight, total), old)
+        return PoissonParams(stay(self.kept.get("lambdas"), rates, old))
 
     def initialize(self, x: Encoded, weights: Array, rng: np.random.Generator) -> PoissonParams:
         """Means, each with a little of the whole, so that no rate is zero for good."""

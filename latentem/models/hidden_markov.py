@@ -9,8 +9,9 @@ A chain of states :math:`z_1, z_2, \dots` with :math:`p(z_1 = k) = \pi_k` and
           \xi_{ij} = \sum_t p(z_t = i, z_{t+1} = j \mid x)
 
 M-step: :math:`\pi` in proportion to the sum of the :math:`\gamma_1` of all sequences, rows
-of P in proportion to those of :math:`\xi`, and the family's own with weights
-:math:`\gamma`. A sequence of weight w counts w times.
+of P in proportion to those of :math:`\xi`, each after adding :math:`\alpha - 1` under a Dirichlet
+prior of concentrations :math:`\alpha`, and the family's own with weights :math:`\gamma`. A
+sequence of weight w counts w times.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from functools import reduce
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from scipy.special import xlogy
 
 from latentem.engine.backends import spread
 from latentem.engine.blocks import Sequences
@@ -29,7 +31,9 @@ from latentem.engine.family import Family
 from latentem.engine.model import Diagnosis, Expectation, LatentModel
 from latentem.engine.starts import InitParams
 from latentem.engine.trees import add
+from latentem.families.priors import concentrations
 from latentem.models.chain import Chain, Smoothed, chain, smooth, smooth_long
+from latentem.models.chain_limits import check_lasting, free_entries, mask_of
 from latentem.models.chain_start import guess
 from latentem.models.sequences import (
     BLOCK_ROWS,
@@ -40,7 +44,6 @@ from latentem.models.sequences import (
     sequences,
 )
 from latentem.models.transitions import (
-    lasting_states,
     maximize_rows,
     maximize_stationary,
     stationary_distribution,
@@ -94,6 +97,12 @@ class HiddenMarkov(LatentModel):
         bool array that says which entries keep theirs.
     stationary : bool
         The chain starts in its stationary distribution.
+    startprob_prior : float or (K,) array-like, optional
+        Concentrations, at least 1, of a Dirichlet prior of the start probabilities.
+    transmat_prior : float, (K,) or (K, K) array-like, optional
+        The same for each row of the transition probabilities. It is a prior of what may happen:
+        what `transmat_mask` rules out keeps probability 0. A stationary chain has no prior of
+        its start, which follows from the transitions.
     memory : {"full", "checkpoint"}
         For sequences longer than 8,192 rows: keep 2 K floats for each row within an
         E-step, or make them twice, which takes half as long again.
@@ -117,6 +126,8 @@ class HiddenMarkov(LatentModel):
         fixed: Sequence[str] | Mapping[str, Any] = (),
         stationary: bool = False,
         memory: Literal["full", "checkpoint"] = "full",
+        startprob_prior: Any = None,
+        transmat_prior: Any = None,
     ):
         if not isinstance(family, Family):
             raise TypeError(f"family must be a Family, got {type(family).__name__}")
@@ -134,7 +145,7 @@ class HiddenMarkov(LatentModel):
         self.memory = memory
         self.additive = family.additive
         self.monotone = family.monotone
-        self.transmat_mask = _mask(transmat_mask, k)
+        self.transmat_mask = mask_of(transmat_mask, k)
         self.fixed = dict(fixed) if isinstance(fixed, Mapping) else dict.fromkeys(fixed, True)
         self.fixed = {group: kept for group, kept in self.fixed.items() if kept is not False}
         unknown = set(self.fixed) - {"startprob", "transmat"}
@@ -146,12 +157,23 @@ class HiddenMarkov(LatentModel):
                 "fixed as well"
             )
         if self.stationary and self.transmat_mask is not None:
-            _check_lasting(self.transmat_mask)
-        self.free_start = _free(self.fixed.get("startprob", False), (k,), "startprob")
-        self.free_moves = _free(self.fixed.get("transmat", False), (k, k), "transmat")
+            check_lasting(self.transmat_mask)
+        self.free_start = free_entries(self.fixed.get("startprob", False), (k,), "startprob")
+        self.free_moves = free_entries(self.fixed.get("transmat", False), (k, k), "transmat")
         if self.transmat_mask is not None:
             free = True if self.free_moves is None else self.free_moves
             self.free_moves = self.transmat_mask & free
+        if self.stationary and startprob_prior is not None:
+            raise ValueError(
+                "stationary=True makes the start distribution follow from transmat: it cannot have "
+                "a prior as well; leave startprob_prior out"
+            )
+        self.startprob_prior = concentrations(startprob_prior, (k,), "startprob_prior")
+        moves = concentrations(transmat_prior, (k, k), "transmat_prior", rows=True)
+        if moves is not None and self.transmat_mask is not None:
+            moves = np.where(self.transmat_mask, moves, 1.0)
+        self.transmat_prior = moves
+        family.check_components(k)
 
     def __repr__(self) -> str:
         return f"HiddenMarkov({self.family!r}, {self.n_components})"
@@ -357,13 +379,17 @@ class HiddenMarkov(LatentModel):
         self, statistics: HiddenMarkovStatistics, params: HiddenMarkovParams
     ) -> HiddenMarkovParams:
         start, moves = params.startprob, params.transmat
-        transitions = statistics.transitions
+        first, transitions = statistics.start, statistics.transitions
+        if self.startprob_prior is not None:
+            first = first + (self.startprob_prior - 1.0)
+        if self.transmat_prior is not None:
+            transitions = transitions + (self.transmat_prior - 1.0)
         if self.stationary:
             if self.fixed.get("transmat") is not True:
-                moves = maximize_stationary(statistics.start, transitions, moves, self.free_moves)
+                moves = maximize_stationary(first, transitions, moves, self.free_moves)
         else:
             if self.fixed.get("startprob") is not True:
-                start = maximize_rows(statistics.start, start, self.free_start)
+                start = maximize_rows(first, start, self.free_start)
             if self.fixed.get("transmat") is not True:
                 moves = maximize_rows(transitions, moves, self.free_moves)
         return HiddenMarkovParams(
@@ -379,7 +405,12 @@ class HiddenMarkov(LatentModel):
         return HiddenMarkovParams(None if self.stationary else start, moves, family)
 
     def log_prior(self, params: HiddenMarkovParams) -> float:
-        return self.family.log_prior(params.family)
+        prior = self.family.log_prior(params.family)
+        if self.startprob_prior is not None:
+            prior += float(xlogy(self.startprob_prior - 1.0, params.startprob).sum())
+        if self.transmat_prior is not None:
+            prior += float(xlogy(self.transmat_prior - 1.0, params.transmat).sum())
+        return prior
 
     def expected_loglik(
         self, params: HiddenMarkovParams, statistics: HiddenMarkovStatistics
@@ -423,51 +454,3 @@ class HiddenMarkov(LatentModel):
             state = int(np.searchsorted(edges[state], draws[t], side="right"))
             states[t] = state
         return states
-
-
-def _mask(mask: Any, k: int) -> Array | None:
-    if mask is None:
-        return None
-    try:
-        mask = np.asarray(mask)
-    except ValueError:
-        raise ValueError(f"transmat_mask must have shape ({k}, {k}), its rows differ") from None
-    if mask.shape != (k, k):
-        raise ValueError(f"transmat_mask must have shape ({k}, {k}), got {mask.shape}")
-    if not np.isin(mask, (0, 1)).all():
-        raise ValueError(
-            "transmat_mask must be True or 1 where there may be a transition, and False or 0 "
-            "elsewhere: probabilities go into transmat_init"
-        )
-    mask = mask.astype(bool)
-    if not mask.any(axis=1).all():
-        raise ValueError(
-            f"row {np.argmin(mask.any(axis=1))} of transmat_mask allows no transition: a state "
-            "has to go somewhere, if only to itself"
-        )
-    return None if mask.all() else mask
-
-
-def _check_lasting(mask: Array) -> None:
-    """Refuse a mask under which a stationary chain would never be in some of its states."""
-    lasting = lasting_states(mask)
-    if len(lasting) < len(mask):
-        gone = sorted(set(range(len(mask))) - set(lasting.tolist()))
-        raise ValueError(
-            f"stationary=True: under transmat_mask the chain leaves state{'s' * (len(gone) > 1)} "
-            f"{', '.join(map(str, gone))} for good, so a stationary chain is never there. Allow a "
-            "way back, or leave stationary out"
-        )
-
-
-def _free(kept: Any, shape: tuple[int, ...], name: str) -> Array | None:
-    """Entries that may move; None where all may."""
-    if isinstance(kept, bool):
-        return None if not kept else np.zeros(shape, dtype=bool)
-    kept = np.asarray(kept)
-    if kept.shape != shape or kept.dtype.kind not in "biuf" or not np.isin(kept, (0, 1)).all():
-        raise ValueError(
-            f"fixed[{name!r}] must be True, or an array of shape {shape} with True or 1 where an "
-            f"entry keeps its value, got {kept!r}"
-        )
-    return ~kept.astype(bool)

@@ -14,7 +14,7 @@ doi:10.1111/j.2517-6161.1977.tb01600.x.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -28,6 +28,9 @@ from latentem.engine.family import Family
 from latentem.engine.model import Diagnosis, Expectation, LatentModel
 from latentem.engine.starts import InitParams, obeying, responsibilities
 from latentem.engine.trees import leaves
+from latentem.families.held import entries_kept
+from latentem.families.priors import concentrations
+from latentem.families.proportions import maximize_rows
 from latentem.kernels.posterior import normalise
 
 __all__ = ["Mixture", "MixtureParams"]
@@ -71,8 +74,9 @@ class Mixture(LatentModel):
     n_components : int
     init_params : {"kmeans", "k-means++", "random", "random_from_data"} or callable
         How `initialize` makes the first responsibilities.
-    fixed : tuple of {"weights"}
-        Keep the starting weights. Groups of the family are fixed there.
+    fixed : tuple of {"weights"}, or dict
+        ``("weights",)`` keeps the starting weights, ``{"weights": kept}`` the entries of a bool
+        array (n_components,). Groups of the family are fixed there.
     weights_prior : float or (n_components,) array-like, optional
         Concentrations, at least 1, of a Dirichlet prior of the weights: above 1 no component
         can vanish. Without it, and at 1, weights are the likeliest.
@@ -92,7 +96,7 @@ class Mixture(LatentModel):
         family: Family,
         n_components: int,
         init_params: InitParams = "kmeans",
-        fixed: tuple[str, ...] = (),
+        fixed: Sequence[str] | Mapping[str, Any] = (),
         weights_prior: Any = None,
     ):
         if not isinstance(family, Family):
@@ -101,13 +105,19 @@ class Mixture(LatentModel):
             raise TypeError(f"n_components must be an integer, got {n_components!r}")
         if n_components < 1:
             raise ValueError(f"n_components must be at least 1, got {n_components}")
-        if set(fixed) - {"weights"}:
-            raise ValueError(f"fixed knows 'weights', got {sorted(set(fixed) - {'weights'})}")
         self.family = family
         self.n_components = int(n_components)
         self.init_params = init_params
-        self.fixed = tuple(fixed)
-        self.weights_prior = _concentrations(weights_prior, self.n_components)
+        self.fixed = entries_kept(fixed, ("weights",))
+        kept = self.fixed.get("weights", True)
+        if kept is not True and np.shape(kept) != (self.n_components,):
+            raise ValueError(
+                f"fixed['weights'] must be True or have shape ({self.n_components},), got "
+                f"{np.shape(kept)}"
+            )
+        self.free_weights = None if kept is True else ~np.asarray(kept)
+        self.weights_prior = concentrations(weights_prior, (self.n_components,), "weights_prior")
+        family.check_components(self.n_components)
         self.additive = family.additive
         self.monotone = family.monotone
 
@@ -164,7 +174,7 @@ class Mixture(LatentModel):
                 )
 
     def initialize(self, blocks: Sequence[Rows], rng: np.random.Generator) -> MixtureParams:
-        fixed = ["weights"] * ("weights" in self.fixed) + list(self.family.fixed)
+        fixed = [*self.fixed, *self.family.fixed]
         if fixed:
             raise ValueError(
                 f"{', '.join(fixed)} are fixed at their starting values, so these must be given: "
@@ -243,16 +253,16 @@ class Mixture(LatentModel):
         weights, counts = params.weights, statistics.counts
         if self.weights_prior is not None:
             counts = counts + (self.weights_prior - 1.0)
-        total = counts.sum()
-        if "weights" not in self.fixed and total > 0:
-            weights = counts / total
+        if self.fixed.get("weights") is not True:
+            weights = maximize_rows(counts, weights, self.free_weights)
         return MixtureParams(weights, self.family.maximize(statistics.family, params.family))
 
     def constraints(self) -> MixtureParams | None:
         family = self.family.constraints()
         if family is None:
             return None
-        return MixtureParams(Fixed() if "weights" in self.fixed else Simplex(), family)
+        whole = self.fixed.get("weights") is True
+        return MixtureParams(Fixed() if whole else Simplex(self.free_weights), family)
 
     def log_prior(self, params: MixtureParams) -> float:
         prior = self.family.log_prior(params.family)
@@ -287,24 +297,6 @@ class Mixture(LatentModel):
         """Rows drawn from the mixture, and the components (n,) that they come from."""
         components = rng.choice(self.n_components, size=n, p=params.weights / params.weights.sum())
         return self.family.sample(params.family, components, rng), components
-
-
-def _concentrations(prior: Any, k: int) -> Array | None:
-    """Dirichlet concentrations (K,), None where they say nothing."""
-    if prior is None:
-        return None
-    try:
-        found = np.array(prior, dtype=float)
-    except (TypeError, ValueError):
-        raise ValueError("weights_prior must hold numbers") from None
-    if found.shape not in ((), (k,)):
-        raise ValueError(f"weights_prior must be a number or have shape ({k},), got {found.shape}")
-    if not (np.all(found >= 1) and np.all(np.isfinite(found))):
-        raise ValueError(
-            f"weights_prior must be >= 1, got {found.min():g}: below 1 the most probable weights "
-            "are on the boundary, whatever the data"
-        )
-    return None if np.all(found == 1) else np.broadcast_to(found, (k,))
 
 
 def coincident(family: Family, params: Any, statistics: Any, counts: Array) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.special import chdtri
 
-from latentem.engine.constraints import Constraint, Fixed, Simplex
+from latentem.engine.constraints import Constraint
 from latentem.engine.em import EM
 from latentem.engine.flat import FlatSpace
 from latentem.engine.result import CollapsedError
@@ -81,10 +81,9 @@ def fixed(case: ModelCase) -> str:
 
     def collect(leaf: Any, constraint: Any) -> Any:
         name = next(names)[0]
-        if isinstance(constraint, Fixed):
-            held.append((name, np.ones(np.shape(leaf), dtype=bool)))
-        elif isinstance(constraint, Simplex) and constraint.free is not None:
-            held.append((name, ~np.broadcast_to(constraint.free, np.shape(leaf))))
+        kept = constraint.kept(leaf)
+        if kept.any():
+            held.append((name, kept))
         return leaf
 
     names = iter(leaves(case.start))

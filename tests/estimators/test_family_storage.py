@@ -14,11 +14,16 @@ from latentem.engine.archive import read_archive, write_archive
 from latentem.estimators.storage import FORMAT, VERSION
 from latentem.families import (
     Bernoulli,
+    BetaPrior,
     Categorical,
+    DirichletPrior,
     Exponential,
+    GammaPrior,
     Gaussian,
     GaussianParams,
+    GaussianPrior,
     Independent,
+    InverseGammaPrior,
     Poisson,
 )
 
@@ -34,6 +39,11 @@ FAMILIES = [
     Categorical(3),
     Categorical((2, 2, 3, 2, 2)),
     Exponential(),
+    Bernoulli({"probs": [True, False]}, BetaPrior(2.0, 1.3)),
+    Categorical((2, 2, 3, 2, 2), prior=DirichletPrior(1.1)),
+    Exponential(prior=InverseGammaPrior(0.3, [0.1, 0.2, 0.3, 0.4, 0.5])),
+    Poisson(prior=GammaPrior([[1.1], [1.7]], 0.1)),
+    Gaussian("diag", prior=GaussianPrior(np.full(5, 0.1), 0.3, 7.1, np.full(5, 0.7))),
     MIXED,
     Independent([Categorical(), *[Bernoulli()] * 4]),
     Independent([(Bernoulli(), 0), (Independent([Categorical(), Poisson()]), [2, 1]),
@@ -79,6 +89,9 @@ def test_a_mixture_comes_back_bit_for_bit(family: Any, tmp_path: Path) -> None:
     again = load(tmp_path / "m.npz")
     assert repr(again.family) == repr(model.model_.family)
     assert again.family.fixed == family.fixed
+    assert again._ready()[0].log_prior(again._ready()[1]) == model.model_.log_prior(
+        model._ready()[1]
+    )
     assert type(again.family_params_) is type(model.family_params_)
     rows = rows_of(family)
     assert np.array_equal(again.predict_proba(rows), model.predict_proba(rows))

@@ -16,6 +16,7 @@ from latentem.families import (
     Categorical,
     CategoricalParams,
     Exponential,
+    GammaPrior,
     Gaussian,
     Independent,
     MixtureFamily,
@@ -274,6 +275,34 @@ def test_weights_are_repetitions_and_zero_is_absence(rng):
     )
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"startprob_prior": 2.5, "transmat_prior": [1.0, 2.0, 3.0]},
+        {"startprob_prior": [1.0, 3.0, 2.0], "transmat_prior": 1 + np.arange(9.0).reshape(3, 3)},
+        {"transmat_prior": 2.0, "transmat_mask": left_right(3, cyclic=True)},
+        {"transmat_prior": 2.0, "stationary": True},
+        {
+            "transmat_prior": 2.0,
+            "startprob_prior": 3.0,
+            "fixed": {"transmat": np.eye(3), "startprob": [1, 0, 0]},
+        },
+    ],
+)
+def test_priors_of_the_chain(options, rng):
+    """Of what may move: structural zeros and fixed entries stay, a stationary chain follows."""
+    states = np.repeat([0, 1, 2, 0, 1, 2], 20)
+    data = Sequences(rng.poisson(np.array([1, 6, 15])[states])[:, None], np.array([50, 40, 30]))
+    model = HiddenMarkov(Poisson(prior=GammaPrior(2.0, 1.0)), 3, **options)
+    start = model.guess(list(model.blocks(data)), rng)
+    check_model(model, data, start=start, n_simulated=0)
+    result = EM(tol=1e-9, accelerate=None).run(model, data, start=start)
+    assert result.objective == result.loglik + model.log_prior(result.params)
+    assert np.all(np.diff(result.history.objectives) > -1e-9)
+    free = np.ones((3, 3)) if model.free_moves is None else model.free_moves
+    assert np.all((result.params.transmat > 0) | ~free.astype(bool))
+
+
 def test_sequences_of_one_row_are_a_mixture(rng):
     from latentem.models import Mixture, MixtureParams
 
@@ -412,6 +441,9 @@ def test_an_impossible_row_in_a_long_sequence():
         ({"stationary": True, "transmat_mask": left_right(2)}, "leaves state 0 for good"),
         ({"stationary": True, "transmat_mask": np.eye(2)}, "more than one stationary"),
         ({"fixed": ("startprob",), "stationary": True}, "it cannot be fixed as well"),
+        ({"startprob_prior": 2.0, "stationary": True}, "leave startprob_prior out"),
+        ({"startprob_prior": 0.5}, "startprob_prior must be >= 1, got 0.5"),
+        ({"transmat_prior": np.ones(3)}, r"have shape \(2,\) or \(2, 2\), got \(3,\)"),
     ],
 )
 def test_wrong_models_are_refused(options, sentence):
