@@ -7,8 +7,8 @@ given as arrays ("settings.means_init"). The header has
 =================  ================================================================
 format, version    "latentem estimator", 1
 latentem           version of the package that wrote the file
-class              "GaussianMixture", "MixtureModel", "GaussianImputer", "FactorAnalyzer", or
-                   one of `CHAINS`
+class              "GaussianMixture", "MixtureModel", "GaussianImputer", "FactorAnalyzer",
+                   "WordAligner", or one of `CHAINS`
 settings           constructor arguments that JSON can hold
 not_saved          names of those that it cannot (functions, generators); they come
                    back as their defaults
@@ -17,6 +17,7 @@ family             for a MixtureModel: its name, whether it is latentem's own, a
 parameters         the nested structure whose arrays are the members
 feature_names      names of the columns, or null
 n_features         their number
+words              for a WordAligner: the words of both sides, {"source": [], "target": []}
 fit                how the fit ended: scalars and sentences; empty without a fit
 =================  ================================================================
 """
@@ -28,11 +29,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 import latentem
 from latentem.engine.archive import read_archive, write_archive
 from latentem.engine.family import Family
 from latentem.engine.trees import allfinite, leaves
+from latentem.estimators.aligner_storage import aligner_in, aligner_out, aligner_params
 from latentem.estimators.base_hmm import BaseHMM
 from latentem.estimators.chain_storage import CHAINS, chain_in, chain_out, chain_params
 from latentem.estimators.factor_analyzer import FactorAnalyzer
@@ -55,6 +58,7 @@ from latentem.estimators.storage_parts import (
     width_in,
 )
 from latentem.estimators.validation import check_start_weights
+from latentem.estimators.word_aligner import WordAligner
 from latentem.families.gaussian import GaussianParams
 from latentem.models.mixture import MixtureParams
 
@@ -66,7 +70,7 @@ FORMAT, VERSION = "latentem estimator", 1
 
 
 def save(
-    estimator: BaseMixture | BaseHMM | GaussianImputer | FactorAnalyzer,
+    estimator: BaseMixture | BaseHMM | GaussianImputer | FactorAnalyzer | WordAligner,
     path: str | os.PathLike[str],
 ) -> None:
     """Write a fitted estimator to a file that `latentem.load` reads.
@@ -77,7 +81,7 @@ def save(
 
     Parameters
     ----------
-    estimator : mixture, hidden Markov model, GaussianImputer or FactorAnalyzer
+    estimator : mixture, hidden Markov model, GaussianImputer, FactorAnalyzer or WordAligner
         Fitted, or made from parameters.
     path : str or path
         Used as it is; ``.npz`` is the usual suffix.
@@ -107,7 +111,8 @@ def save(
     [0, 1]
     """
     kind: Any = type(estimator)
-    known = (GaussianMixture, MixtureModel, GaussianImputer, FactorAnalyzer, *CHAINS.values())
+    known = (GaussianMixture, MixtureModel, GaussianImputer, FactorAnalyzer, WordAligner,
+             *CHAINS.values())  # fmt: skip
     if kind not in known:
         *others, last = (one.__name__ for one in known)
         raise TypeError(
@@ -124,6 +129,10 @@ def save(
         params, given = imputer_params(estimator), imputer_arrays(estimator)
     elif isinstance(estimator, FactorAnalyzer):
         params = estimator._ready()[1]
+    elif isinstance(estimator, WordAligner):
+        check_is_fitted(estimator)
+        params = aligner_params(estimator)
+        own, given = aligner_out(estimator)
     else:
         params = estimator._ready()[1]
         check_start_weights(params.weights, len(params.weights), "weights_")
@@ -173,7 +182,8 @@ def load(path: str | os.PathLike[str], family: Family | None = None) -> Any:
 
     Returns
     -------
-    GaussianMixture, MixtureModel, GaussianImputer, FactorAnalyzer, or a hidden Markov model
+    GaussianMixture, MixtureModel, GaussianImputer, FactorAnalyzer, WordAligner, or a hidden
+    Markov model
 
     Raises
     ------
@@ -205,6 +215,8 @@ def load(path: str | os.PathLike[str], family: Family | None = None) -> Any:
             estimator = imputer_in(header, arrays, family)
         elif name == "FactorAnalyzer":
             estimator = factors_in(header, arrays, family)
+        elif name == "WordAligner":
+            estimator = aligner_in(header, arrays, family)
         elif name not in ("GaussianMixture", "MixtureModel"):
             raise ValueError(f"it holds a {name!r}, which this latentem does not know")
         elif name == "GaussianMixture":

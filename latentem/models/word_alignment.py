@@ -20,12 +20,14 @@ With s > 0 that is the maximum under a Dirichlet prior, :math:`s \sum \log t`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy.special import xlogy
 
+from latentem.engine.backends import Backend, SerialBackend
 from latentem.engine.blocks import bounds
 from latentem.engine.constraints import Simplices
 from latentem.engine.model import Expectation, LatentModel
@@ -129,13 +131,15 @@ class WordAlignment(LatentModel):
     def blocks(self, data: ParallelText, size: int | None = None) -> list[SentencePairs]:
         """The text in blocks of `size` pairs of sentences.
 
-        By default there are few: each makes counts of the size of the table.
+        By default there are few: each makes counts of the size of the table. Long source
+        sentences come first, those of one length together, as chains of one length are.
         """
         if size is None:
             work = self.positions.work(data.source_lengths, data.target_lengths)
             count = work // max(len(self.pairs), LEAST_WORK)
             size = -(-len(data) // int(np.clip(count, 1, MOST_BLOCKS)))
-        return [sentence_pairs(self.pairs, data, np.arange(a, b)) for a, b in bounds(len(data), size)]
+        order = np.argsort(-data.source_lengths, kind="stable")
+        return [sentence_pairs(self.pairs, data, order[a:b]) for a, b in bounds(len(data), size)]
 
     def initialize(self, blocks: Sequence[SentencePairs], rng: np.random.Generator) -> Any:
         """What one map makes of a table in which all words are alike."""
@@ -196,7 +200,7 @@ class WordAlignment(LatentModel):
         return AlignmentParams(Simplices(sizes), self.positions.constraints())
 
     def sample(self, params: AlignmentParams, n: int, rng: np.random.Generator) -> ParallelText:
-        """n pairs of the shapes of the text, source words drawn evenly."""
+        """Pairs of the shapes of the text, source words drawn evenly."""
         shapes, null = self.pairs.shapes, int(self.pairs.null)
         picked = rng.integers(len(shapes.source_lengths), size=n)
         lengths = shapes.source_lengths[picked], shapes.target_lengths[picked]
@@ -213,30 +217,50 @@ class WordAlignment(LatentModel):
             first += l
         return ParallelText(source, lengths[0], np.array(target, dtype=np.int64), lengths[1])
 
-    def links(self, params: AlignmentParams, text: ParallelText) -> list[Array]:
+    def links(
+        self, params: AlignmentParams, text: ParallelText, backend: Backend | None = None
+    ) -> list[Array]:
         """For each pair of a text, the source position of each target word, -1 for none.
 
         IBM models take the most probable position of each word, the hidden Markov model the
         most probable path of the sentence.
         """
-        prepared, null = self.prepare(params), int(self.pairs.null)
-        out: list[Any] = [None] * len(text)
-        for block in self.blocks(text):
-            with np.errstate(divide="ignore"):
-                best = self.positions.best(prepared.positions, prepared.translation, block)
-            for s, place in enumerate(block.order):
-                out[place] = best[block.rows[s] : block.rows[s + 1]] - null
-        return out
 
-    def posteriors(self, params: AlignmentParams, text: ParallelText) -> list[Array]:
-        """For each pair of a text, the probability of each link, (target words, cells)."""
-        prepared = self.prepare(params)
+        def best(prepared: Prepared, block: SentencePairs) -> list[Array]:
+            found = self.positions.best(prepared.positions, prepared.translation, block)
+            found = found - int(self.pairs.null)
+            return [found[a:b] for a, b in pairwise(block.rows.tolist())]
+
+        return self._each(best, params, text, backend)
+
+    def posteriors(
+        self, params: AlignmentParams, text: ParallelText, backend: Backend | None = None
+    ) -> list[Array]:
+        """For each pair of a text, the probability of each link, (target words, cells).
+
+        The first cell is the empty word's, where there is one.
+        """
+
+        def shares(prepared: Prepared, block: SentencePairs) -> list[Array]:
+            found = self.positions.expect(prepared.positions, prepared.translation, block)[0]
+            return [block.rectangle(found, s, s + 1) for s in range(len(block.order))]
+
+        return self._each(shares, params, text, backend)
+
+    def _each(
+        self,
+        work: Callable[[Prepared, SentencePairs], list[Array]],
+        params: AlignmentParams,
+        text: ParallelText,
+        backend: Backend | None,
+    ) -> list[Array]:
+        """What `work` finds for each pair of a text, in the order of the text."""
         out: list[Any] = [None] * len(text)
-        for block in self.blocks(text):
-            with np.errstate(divide="ignore"):
-                posterior, _, _ = self.positions.expect(
-                    prepared.positions, prepared.translation, block
-                )
-            for s, place in enumerate(block.order):
-                out[place] = block.rectangle(posterior, s, s + 1)
+        blocks = self.blocks(text)
+        with np.errstate(divide="ignore"):
+            prepared = self.prepare(params)
+            found = (backend or SerialBackend()).map(lambda b: work(prepared, b), blocks)
+            for block, parts in zip(blocks, found, strict=True):
+                for place, part in zip(block.order, parts, strict=True):
+                    out[place] = part
         return out

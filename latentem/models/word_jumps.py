@@ -106,7 +106,7 @@ class JumpPositions(Positions):
         jumps, windows = np.zeros(self.n_jumps), np.zeros(self.first_window[-1])
         loglik, nulls = 0.0, 0.0
         log_translation = np.log(translation)
-        last, found = 0, None
+        last, found = 1, self.chain(prepared, 1)
         for begin, end, length in block.groups(GROUP_FLOATS):
             if length != last:
                 last, found = length, self.chain(prepared, length)

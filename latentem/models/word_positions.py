@@ -224,9 +224,9 @@ class DiagonalPositions(_Independent):
         self, prepared: Array, translation: Array, block: SentencePairs
     ) -> tuple[Array, DiagonalStatistics, float]:
         posterior, loglik, distance = self._shared(prepared, translation, block)
-        empty = posterior[block.starts[:-1]] if self.shapes.null else np.zeros(len(block.rows))
-        linked = 1.0 - empty if self.shapes.null else np.ones(len(block.table_rows))
-        rows = np.bincount(block.table_rows, linked, minlength=len(self.widths))
+        firsts = posterior[block.starts[:-1]]
+        empty = firsts if self.shapes.null else np.zeros_like(firsts)
+        rows = np.bincount(block.table_rows, 1.0 - empty, minlength=len(self.widths))
         return posterior, DiagonalStatistics(distance, rows, float(empty.sum())), loglik
 
     def maximize(self, statistics: DiagonalStatistics, params: DiagonalParams) -> DiagonalParams:
@@ -235,37 +235,34 @@ class DiagonalPositions(_Independent):
         return DiagonalParams(null, self._tension(statistics, float(params.tension)))
 
     def _tension(self, statistics: DiagonalStatistics, tension: float) -> float:
-        """The root of the slope of Q, which falls; Newton's method within a bracket."""
+        """Where the slope of Q, which falls, is 0: Newton's method, kept within a bracket."""
+        tried: set[float] = set()
         low, high = 0.0, STRONGEST
-        size = statistics.linked.sum()
-        for _ in range(100):
-            weights, sums = self._weights(tension)
-            first = weights * self.distances
-            rows = self.starts[:-1]
-            mean = np.add.reduceat(first, rows) / sums
-            bend = np.add.reduceat(first * self.distances, rows) / sums - mean**2
-            slope = statistics.linked @ mean - statistics.distance
-            curvature = float(statistics.linked @ bend)
+        size = float(statistics.linked.sum())
+        while len(tried) < 100:
+            slope, bend = self._slope(statistics, tension)
+            tried.add(tension)
             if slope >= 0:
                 low = tension
             if slope <= 0:
                 high = tension
             if abs(slope) <= 1e-13 * size or high - low <= 1e-13 * high:
                 break
-            step = tension + slope / curvature if curvature > 0 else np.inf
-            if not low < step < high:  # the end of the bracket itself may be the answer
-                step = 0.5 * (low + high) if 0 < low or high < STRONGEST else STRONGEST
-                if high == tension and low == 0.0 and self._slope_at_zero(statistics) <= 0:
-                    return 0.0
-            if step == tension:
-                break
+            step = tension + slope / bend if bend > 0 else np.copysign(np.inf, slope)
+            if not low < step < high:
+                end = low if step <= low else high
+                step = 0.5 * (low + high) if end in tried else end
             tension = float(step)
         return tension
 
-    def _slope_at_zero(self, statistics: DiagonalStatistics) -> float:
-        _, sums = self._weights(0.0)
-        mean = np.add.reduceat(self.distances, self.starts[:-1]) / sums
-        return float(statistics.linked @ mean - statistics.distance)
+    def _slope(self, statistics: DiagonalStatistics, tension: float) -> tuple[float, float]:
+        """Slope of Q and how fast it falls."""
+        weights, sums = self._weights(tension)
+        first, rows = weights * self.distances, self.starts[:-1]
+        means = np.add.reduceat(first, rows) / sums
+        squares = np.add.reduceat(first * self.distances, rows) / sums
+        slope = statistics.linked @ means - statistics.distance
+        return float(slope), float(statistics.linked @ (squares - means**2))
 
     def expected_loglik(self, params: DiagonalParams, statistics: DiagonalStatistics) -> float:
         _, sums = self._weights(params.tension)
