@@ -37,6 +37,8 @@ Array = np.ndarray
 
 #: Largest jump that has a weight of its own.
 LARGEST_JUMP = 10
+#: Longest step of Newton's method in a log weight: where Q is nearly flat its own is too long.
+LONGEST_STEP = 3.0
 #: Floats of log densities worked on at once (1 MB).
 GROUP_FLOATS = 2**17
 
@@ -204,7 +206,7 @@ def maximize_weights(counts: Array, windows: Array, multiplicity: Array, before:
 
     logs = np.log(before[active])
     value = q(logs)
-    for _ in range(50):
+    for _ in range(200):
         shares = table * np.exp(logs)
         shares /= shares.sum(axis=1, keepdims=True)
         expected = windows @ shares
@@ -213,10 +215,10 @@ def maximize_weights(counts: Array, windows: Array, multiplicity: Array, before:
             break
         bend = np.diag(expected) - shares.T @ (windows[:, None] * shares)
         step = np.linalg.lstsq(bend, slope, rcond=1e-12)[0]  # flat along a common factor
-        factor = 1.0
-        while factor > 1e-6 and not q(logs + factor * step) >= value:
+        factor = min(1.0, LONGEST_STEP / max(float(np.abs(step).max()), 1e-300))
+        while factor > 1e-9 and not q(logs + factor * step) >= value:
             factor *= 0.5
-        if factor <= 1e-6:
+        if factor <= 1e-9:
             break
         logs = logs + factor * step
         logs -= logs.max()
