@@ -35,6 +35,8 @@ class Recipe(ABC):
 
     units: int
     place: str
+    #: Whether it was cut to the size of a block already.
+    single: bool = False
 
     @abstractmethod
     def read(self) -> Any:
@@ -42,6 +44,7 @@ class Recipe(ABC):
 
     def open(self, model: LatentModel, size: int | None = None) -> list[Any]:
         """The blocks of the model that the partition is cut into; none if it is empty."""
+        size = self.units if size is None and self.single else size
         try:
             data = self.read()
             return [] if _length(data) == 0 else list(model.blocks(data, size))
@@ -109,6 +112,7 @@ class _Slice(Recipe):
     begin: int
     end: int
     sequences: tuple[int, int] | None = None
+    single = True
 
     @property
     def units(self) -> int:  # type: ignore[override]
@@ -120,9 +124,6 @@ class _Slice(Recipe):
 
     def read(self) -> Any:
         return self.source.part(slice(self.begin, self.end), self.sequences)
-
-    def open(self, model: LatentModel, size: int | None = None) -> list[Any]:
-        return super().open(model, self.units if size is None else size)  # it is one block
 
 
 class ArraySource(Source):

@@ -14,9 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from latentem.engine.backends import backend_for
 from latentem.engine.blocks import Sequences
+from latentem.engine.em import EM
 from latentem.engine.family import Family
 from latentem.engine.flat import FlatSpace
 from latentem.engine.result import EMResult
+from latentem.engine.sources import Source
 from latentem.engine.starts import NAMES, InitParams
 from latentem.estimators.chain_checks import (
     check_fixed,
@@ -28,6 +30,7 @@ from latentem.estimators.chain_impossible import ruled_out, tell_impossible
 from latentem.estimators.chain_order import in_this_order
 from latentem.estimators.chain_starting import begin_at
 from latentem.estimators.hmm_decoding import DecodingMethods
+from latentem.estimators.outside import named_columns, of_sequences, sample_rows, source_of
 from latentem.estimators.settings import em_settings, generator, nothing_half_done
 from latentem.models import decoding
 from latentem.models.hidden_markov import HiddenMarkov, HiddenMarkovParams
@@ -115,7 +118,12 @@ class BaseHMM(DecodingMethods, BaseEstimator):
         )
 
     def fit(
-        self, X: Any, lengths: Any = None, sample_weight: Any = None, labels: Any = None
+        self,
+        X: Any,
+        lengths: Any = None,
+        sample_weight: Any = None,
+        labels: Any = None,
+        resume: Any = None,
     ) -> BaseHMM:
         """Fit by expectation-maximisation (Baum-Welch).
 
@@ -123,13 +131,17 @@ class BaseHMM(DecodingMethods, BaseEstimator):
         ----------
         X : array-like or frame (n_samples, n_features), or list of such
             One sequence, or sequences stacked with `lengths`, or a list of sequences. A
-            row of NaN was not seen; single NaN cells where the family takes them.
+            row of NaN was not seen; single NaN cells where the family takes them. A
+            memmap, the path of a Parquet file, a function that returns an iterator over blocks
+            of whole sequences, or a `Source` is read block by block in every pass.
         lengths : (n_sequences,) array-like of int, optional
             Rows of each sequence; they sum to n_samples.
         sample_weight : (n_sequences,) array-like, optional
             Frequency-type weight of each sequence: 0 is absent, 2 is twice.
         labels : (n_samples,) array-like of int, optional
             Known states, -1 where unknown. For a list of sequences, a list too.
+        resume : path, optional
+            A checkpoint of this fit, to go on from.
 
         Returns
         -------
@@ -141,11 +153,14 @@ class BaseHMM(DecodingMethods, BaseEstimator):
             For data or arguments that cannot be fitted; nothing is changed then.
         """
         with nothing_half_done(self):
-            return self._fit(X, lengths, sample_weight, labels)
+            return self._fit(X, lengths, sample_weight, labels, resume)
 
-    def _fit(self, X: Any, lengths: Any, sample_weight: Any, labels: Any) -> BaseHMM:
+    def _fit(self, X: Any, lengths: Any, sample_weight: Any, labels: Any, resume: Any) -> BaseHMM:
         settings = em_settings(self)
         _refuse_letters(self.init_params)
+        source = source_of(X, sample_weight, labels, lengths)
+        if source is not None:
+            return self._fit_outside(of_sequences(source), settings, resume)
         model = self._model()
         data = check_sequences(self, X, lengths, sample_weight, labels, reset=True)
         self._check_enough(data)
@@ -159,7 +174,8 @@ class BaseHMM(DecodingMethods, BaseEstimator):
             kept = np.flatnonzero(data.weights > 0)
             data = data.take(kept)
         begin = begin_at(self, model, data.x.shape[1])
-        result = settings.run(model, data, start=begin, rng=generator(self.random_state))
+        rng = generator(self.random_state)
+        result = settings.run(model, data, start=begin, rng=rng, resume=resume)
         if result.loglik == -np.inf:
             found = decoding.log_likelihoods(model, result.params, data, backend_for(self.n_jobs))
             impossible = np.full(len(given.lengths), -1)
@@ -167,6 +183,21 @@ class BaseHMM(DecodingMethods, BaseEstimator):
             impossible[kept] = np.where(found.impossible < 0, -1, found.impossible + moved)
             told = tell_impossible(impossible, given.offsets, ruled_out(self, given.labels))
             result = replace(result, warnings=result.warnings + told)
+        return self._took(model, result)
+
+    def _fit_outside(self, source: Source, settings: EM, resume: Any) -> BaseHMM:
+        """A fit to a source, of which a sample is looked at."""
+        few, model = sample_rows(source), self._model()
+        named_columns(self, source, reset=True)
+        seen = few.x if model.family.missing_cells else few.x[~np.isnan(few.x).all(axis=1)]
+        learned = self._learned(model.family, seen)
+        if learned is not model.family:
+            model = self._model(learned)
+        begin, rng = begin_at(self, model, few.x.shape[1]), generator(self.random_state)
+        return self._took(model, settings.run(model, source, begin, rng, resume))
+
+    def _took(self, model: HiddenMarkov, result: EMResult) -> BaseHMM:
+        """The estimator with the attributes of a fit."""
         self.model_ = model
         self._startprob = np.array(model.startprob(result.params))
         self.transmat_ = result.params.transmat

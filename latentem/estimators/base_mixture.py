@@ -16,7 +16,17 @@ from latentem.engine.blocks import Rows
 from latentem.engine.family import Family
 from latentem.engine.flat import FlatSpace
 from latentem.engine.result import EMResult
+from latentem.engine.sources import Source
 from latentem.engine.starts import InitParams
+from latentem.estimators.outside import (
+    by_block,
+    is_outside,
+    named_columns,
+    sample_rows,
+    source_of,
+    summed,
+    without_unseen,
+)
 from latentem.estimators.settings import em_settings, generator, nothing_half_done
 from latentem.estimators.starting import family_like, fixed_groups, weights_under
 from latentem.estimators.validation import (
@@ -102,13 +112,20 @@ class BaseMixture(DensityMixin, BaseEstimator):
         return self._family()
 
     def fit(
-        self, X: Any, y: Any = None, sample_weight: Any = None, labels: Any = None
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        labels: Any = None,
+        resume: Any = None,
     ) -> BaseMixture:
         """Fit by expectation-maximisation.
 
         Parameters
         ----------
-        X : array-like or frame (n_samples, n_features)
+        X : array-like or frame (n_samples, n_features), or source
+            A memmap, the path of a Parquet file, a function that returns an iterator over
+            blocks, or a `Source` is read block by block in every pass.
         y : ignored
         sample_weight : (n_samples,) array-like, optional
             Frequency-type weights: 0 is an absent row, which may hold anything, and 2 is
@@ -116,6 +133,8 @@ class BaseMixture(DensityMixin, BaseEstimator):
         labels : (n_samples,) array-like of int, optional
             Known components, 0..n_components - 1, and -1 where unknown (semi-supervised
             fits). The log-likelihood of a labelled row is that of the row and its label.
+        resume : path, optional
+            A checkpoint of this fit, to go on from.
 
         Returns
         -------
@@ -128,10 +147,29 @@ class BaseMixture(DensityMixin, BaseEstimator):
             changed then.
         """
         with nothing_half_done(self):
-            return self._fit(X, sample_weight, labels)
+            return self._fit(X, sample_weight, labels, resume)
 
-    def _fit(self, X: Any, sample_weight: Any, labels: Any) -> BaseMixture:
+    def _fit(self, X: Any, sample_weight: Any, labels: Any, resume: Any) -> BaseMixture:
         settings = em_settings(self)
+        source = source_of(X, sample_weight, labels)
+        if source is None or (isinstance(X, np.ndarray) and self.responsibilities_init is not None):
+            model, data, start = self._inside(X, sample_weight, labels)
+        else:
+            model, data, start = self._outside(source)
+        rng = generator(self.random_state)
+        result = settings.run(model, data, start=start, rng=rng, resume=resume)
+        self._take(result.params)
+        self.model_ = model  # with the family that `_fitted_family` may want
+        self.result_ = result
+        self.loglik_ = result.loglik
+        self.lower_bound_ = result.loglik / result.weight
+        self.lower_bounds_ = list(result.history.objectives / result.weight)
+        self.converged_ = result.converged
+        self.n_iter_ = result.n_iter
+        return self
+
+    def _inside(self, X: Any, sample_weight: Any, labels: Any) -> tuple[Mixture, Any, Any]:
+        """Model, data and start of a fit to a table."""
         model = self._model()
         table = check_table(self, X, sample_weight, reset=True, family=model.family)
         X, weights, kept = table.x, table.weights, table.kept
@@ -147,17 +185,22 @@ class BaseMixture(DensityMixin, BaseEstimator):
             given_shares = given_shares if kept is None else given_shares[kept]
         self._check_enough(X)
         self._warn_of_columns(X)
-        start = self._start(model, data, given_shares)
-        result = settings.run(model, data, start=start, rng=generator(self.random_state))
-        self._take(result.params)
-        self.model_ = model  # with the family that `_fitted_family` may want
-        self.result_ = result
-        self.loglik_ = result.loglik
-        self.lower_bound_ = result.loglik / result.weight
-        self.lower_bounds_ = list(result.history.objectives / result.weight)
-        self.converged_ = result.converged
-        self.n_iter_ = result.n_iter
-        return self
+        return model, data, self._start(model, data, given_shares)
+
+    def _outside(self, source: Source) -> tuple[Mixture, Any, Any]:
+        """Model, data and start of a fit to a source, of which a sample is looked at."""
+        if self.responsibilities_init is not None:
+            raise ValueError(
+                "responsibilities_init needs all rows in memory: give means_init or another start"
+            )
+        few, model = sample_rows(source), self._model()
+        named_columns(self, source, reset=True)
+        self._check_enough(few.x)
+        family = model.family.learn(few.x)
+        if family is not model.family:
+            model = self._model(family)
+        data = without_unseen(source) if family.missing_cells else source
+        return model, data, self._start(model, few, None)
 
     def _check_enough(self, X: Array) -> None:
         if len(X) < self.n_components:
@@ -313,15 +356,21 @@ class BaseMixture(DensityMixin, BaseEstimator):
         """Number of columns that the parameters are for, None where they do not tell."""
         return getattr(self, "n_features_in_", None)
 
-    def predict_proba(self, X: Any) -> Array:
+    def predict_proba(self, X: Any, out: Any = None) -> Array:
         """Posterior probability of each component, (n_samples, n_components).
 
-        A row that has density zero under every component gets equal shares.
+        A row that has density zero under every component gets equal shares. X may be a
+        source, as in `fit`; then `out` may be an array, a memmap, or the path of a Parquet file
+        to write, which is returned.
         """
+        if is_outside(X, out):
+            return by_block(self, type(self).predict_proba, X, out)
         return self._rows(X, _shares)
 
-    def predict(self, X: Any) -> Array:
-        """Most probable component of each row, (n_samples,) int64."""
+    def predict(self, X: Any, out: Any = None) -> Array:
+        """Most probable component of each row, (n_samples,) int64; `out` as in `predict_proba`."""
+        if is_outside(X, out):
+            return by_block(self, type(self).predict, X, out)
         most = self._rows(X, lambda m, p, b: np.argmax(m.posterior(p, b)[0], axis=0))
         return most.astype(np.int64)
 
@@ -329,23 +378,30 @@ class BaseMixture(DensityMixin, BaseEstimator):
         """Fit, and the most probable component of each row; rows of weight 0 must be valid too."""
         return self.fit(X, y, sample_weight=sample_weight).predict(X)
 
-    def impute(self, X: Any) -> Array:
+    def impute(self, X: Any, out: Any = None) -> Array:
         """X with what is expected in cells that are NaN, (n_samples, n_features).
 
         Conditional means given what was seen of the row, weighted by the posterior
         probabilities of the components; for columns of categories, or of 0 and 1, the most
-        probable value. Cells that were seen keep their bits.
+        probable value. Cells that were seen keep their bits. `out` as in `predict_proba`.
 
         Raises
         ------
         ValueError
             Where the family takes no missing cells, and X has some.
         """
+        if is_outside(X, out):
+            return by_block(self, type(self).impute, X, out)
         own = self._ready()[1].family
         return self._rows(X, lambda m, p, b: m.family.impute(own, b.x, _shares(m, p, b).T))
 
-    def score_samples(self, X: Any) -> Array:
-        """Log density of each row, (n_samples,); -inf where no component reaches."""
+    def score_samples(self, X: Any, out: Any = None) -> Array:
+        """Log density of each row, (n_samples,); -inf where no component reaches.
+
+        `out` as in `predict_proba`.
+        """
+        if is_outside(X, out):
+            return by_block(self, type(self).score_samples, X, out)
         return self._rows(X, lambda m, p, b: m.posterior(p, b)[1])
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
@@ -374,6 +430,10 @@ class BaseMixture(DensityMixin, BaseEstimator):
         self, X: Any, sample_weight: Any, of: RowFunction | None = None
     ) -> tuple[float, float]:
         """Weighted total of a number per row, by default the log density; and the weight."""
+        if is_outside(X):
+            whole = source_of(X, sample_weight)
+            total, count = summed(self, lambda one, x, w: one._total(x, w, of), whole)
+            return float(total), float(count)
         model, params = self._ready()
         table = self._table(model, params, X, sample_weight)
         function = (lambda m, p, b: m.posterior(p, b)[1]) if of is None else of

@@ -33,7 +33,7 @@ class PoissonHMM(BaseHMM):
         Expected counts per row.
     tol, max_iter, n_init, init_params, random_state, accelerate, stopping, n_jobs, verbose
         As in `HMM`.
-    progress, callbacks
+    progress, callbacks, time_limit, checkpoint, checkpoint_every, batch_size, incremental
         As in `HMM`.
 
     Attributes
@@ -81,6 +81,11 @@ class PoissonHMM(BaseHMM):
         verbose: int = 0,
         progress: bool = False,
         callbacks: Sequence[Callable] | None = None,
+        time_limit: float | None = None,
+        checkpoint: Any = None,
+        checkpoint_every: int | str = "30s",
+        batch_size: int | None = None,
+        incremental: bool = False,
     ):
         self.n_components = n_components
         self.startprob_init = startprob_init
@@ -101,6 +106,11 @@ class PoissonHMM(BaseHMM):
         self.verbose = verbose
         self.progress = progress
         self.callbacks = callbacks
+        self.time_limit = time_limit
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
+        self.batch_size = batch_size
+        self.incremental = incremental
 
     def _family(self) -> Family:
         return Poisson(fixed=tuple(name for name in self._fixed() if name in self._GROUPS))
@@ -176,7 +186,7 @@ class CategoricalHMM(BaseHMM):
         By default the largest code + 1, of each column.
     tol, max_iter, n_init, init_params, random_state, accelerate, stopping, n_jobs, verbose
         As in `HMM`.
-    progress, callbacks
+    progress, callbacks, time_limit, checkpoint, checkpoint_every, batch_size, incremental
         As in `HMM`.
 
     Attributes
@@ -230,6 +240,11 @@ class CategoricalHMM(BaseHMM):
         verbose: int = 0,
         progress: bool = False,
         callbacks: Sequence[Callable] | None = None,
+        time_limit: float | None = None,
+        checkpoint: Any = None,
+        checkpoint_every: int | str = "30s",
+        batch_size: int | None = None,
+        incremental: bool = False,
     ):
         self.n_components = n_components
         self.startprob_init = startprob_init
@@ -251,6 +266,11 @@ class CategoricalHMM(BaseHMM):
         self.verbose = verbose
         self.progress = progress
         self.callbacks = callbacks
+        self.time_limit = time_limit
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
+        self.batch_size = batch_size
+        self.incremental = incremental
 
     def _family(self) -> Categorical:
         groups = tuple(name for name in self._fixed() if name in self._GROUPS)

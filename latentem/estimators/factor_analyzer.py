@@ -16,7 +16,7 @@ from latentem.engine.em import EM
 from latentem.engine.result import EMResult
 from latentem.estimators.factor_checks import check_rotation, check_size, refuse_columns
 from latentem.estimators.imputer_columns import label_of, numbers_of
-from latentem.estimators.settings import generator, nothing_half_done
+from latentem.estimators.settings import generator, kept, nothing_half_done
 from latentem.estimators.validation import check_shape, check_weights
 from latentem.models.factor_analyzer import FactorAnalyzer as FactorModel
 from latentem.models.factor_analyzer import FactorParams, Noise
@@ -64,6 +64,12 @@ class FactorAnalyzer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         For starts after the first, and the default of `sample`.
     n_jobs : int or None
         None uses the cores the process may use. Results do not depend on it.
+    time_limit : float, optional
+        Seconds after which to stop; the best so far is kept, as after Ctrl-C.
+    checkpoint : path, optional
+        Where to keep the whole state of the fit, for ``fit(..., resume=path)``.
+    checkpoint_every : int or str
+        EM points, or seconds such as "30s", between two checkpoints.
 
     Attributes
     ----------
@@ -124,6 +130,9 @@ class FactorAnalyzer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         | None = "auto",
         random_state: Any = None,
         n_jobs: int | None = None,
+        time_limit: float | None = None,
+        checkpoint: Any = None,
+        checkpoint_every: int | str = "30s",
     ):
         self.n_factors = n_factors
         self.noise = noise
@@ -135,13 +144,18 @@ class FactorAnalyzer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.accelerate = accelerate
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.time_limit = time_limit
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> FactorAnalyzer:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, resume: Any = None
+    ) -> FactorAnalyzer:
         """Fit to the cells that are seen.
 
         Parameters
@@ -151,6 +165,8 @@ class FactorAnalyzer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         y : ignored
         sample_weight : (n_samples,) array-like, optional
             Frequency-type weights: 0 is an absent row, and 2 is the row twice.
+        resume : path, optional
+            A checkpoint of this fit, to go on from.
 
         Raises
         ------
@@ -158,15 +174,16 @@ class FactorAnalyzer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             For data, weights or arguments that cannot be fitted; nothing is changed then.
         """
         with nothing_half_done(self):
-            return self._fit(X, sample_weight)
+            return self._fit(X, sample_weight, resume)
 
-    def _fit(self, X: Any, sample_weight: Any) -> FactorAnalyzer:
+    def _fit(self, X: Any, sample_weight: Any, resume: Any) -> FactorAnalyzer:
         settings = EM(
             tol=self.tol,
             max_iter=self.max_iter,
             accelerate=self.accelerate,
             n_init=self.n_init,
             n_jobs=self.n_jobs,
+            **kept(self),
         )
         model, rng = self._model(), generator(self.random_state)
         check_rotation(self.rotation)
@@ -177,7 +194,7 @@ class FactorAnalyzer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         check_size(model, int(counted.sum()), x.shape[1])
         refuse_columns(x, weights, names)
         data = Rows(x, weights)
-        result = fit_factors(self._model(names).learn(data), data, settings, rng)
+        result = fit_factors(self._model(names).learn(data), data, settings, rng, resume)
         params = result.model.identified(result.params)
         self.components_ = simple_loadings(
             params.loadings, params.noise, self.rotation, model.isotropic

@@ -44,7 +44,7 @@ class GaussianHMM(BaseHMM):
         likelihood.
     tol, max_iter, n_init, init_params, random_state, accelerate, stopping, n_jobs, verbose
         As in `HMM`.
-    progress, callbacks
+    progress, callbacks, time_limit, checkpoint, checkpoint_every, batch_size, incremental
         As in `HMM`.
 
     Attributes
@@ -105,6 +105,11 @@ class GaussianHMM(BaseHMM):
         verbose: int = 0,
         progress: bool = False,
         callbacks: Sequence[Callable] | None = None,
+        time_limit: float | None = None,
+        checkpoint: Any = None,
+        checkpoint_every: int | str = "30s",
+        batch_size: int | None = None,
+        incremental: bool = False,
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -128,6 +133,11 @@ class GaussianHMM(BaseHMM):
         self.verbose = verbose
         self.progress = progress
         self.callbacks = callbacks
+        self.time_limit = time_limit
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
+        self.batch_size = batch_size
+        self.incremental = incremental
 
     def _family(self) -> Family:
         groups = tuple(name for name in self._fixed() if name in self._GROUPS)
@@ -229,7 +239,7 @@ class GMMHMM(BaseHMM):
         Added to the variances in each M-step, in squared units.
     tol, max_iter, n_init, init_params, random_state, accelerate, stopping, n_jobs, verbose
         As in `HMM`.
-    progress, callbacks
+    progress, callbacks, time_limit, checkpoint, checkpoint_every, batch_size, incremental
         As in `HMM`.
 
     Attributes
@@ -293,6 +303,11 @@ class GMMHMM(BaseHMM):
         verbose: int = 0,
         progress: bool = False,
         callbacks: Sequence[Callable] | None = None,
+        time_limit: float | None = None,
+        checkpoint: Any = None,
+        checkpoint_every: int | str = "30s",
+        batch_size: int | None = None,
+        incremental: bool = False,
     ):
         self.n_components = n_components
         self.n_mix = n_mix
@@ -318,6 +333,11 @@ class GMMHMM(BaseHMM):
         self.verbose = verbose
         self.progress = progress
         self.callbacks = callbacks
+        self.time_limit = time_limit
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
+        self.batch_size = batch_size
+        self.incremental = incremental
 
     def _family(self) -> Family:
         groups = [name for name in self._fixed() if name in self._GROUPS]

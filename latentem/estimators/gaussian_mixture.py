@@ -95,6 +95,16 @@ class GaussianMixture(BaseMixture):
     means_weight : float, optional
         Rows that it counts for; by default 0.01 with ``covariance_prior="data"``, 1 with a
         `means_prior`, else 0.
+    time_limit : float, optional
+        Seconds after which to stop; the best so far is kept, as after Ctrl-C.
+    checkpoint : path, optional
+        Where to keep the whole state of the fit, for ``fit(..., resume=path)``.
+    checkpoint_every : int or str
+        EM points, or seconds such as "30s", between two checkpoints.
+    batch_size : int, optional
+        Rows of the batches of online EM (see `latentem.EM`).
+    incremental : bool
+        Maximise after every few blocks (see `latentem.EM`).
 
     Attributes
     ----------
@@ -170,6 +180,11 @@ class GaussianMixture(BaseMixture):
         covariance_df: float | None = None,
         means_prior: Any = None,
         means_weight: float | None = None,
+        time_limit: float | None = None,
+        checkpoint: Any = None,
+        checkpoint_every: int | str = "30s",
+        batch_size: int | None = None,
+        incremental: bool = False,
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -196,6 +211,11 @@ class GaussianMixture(BaseMixture):
         self.covariance_df = covariance_df
         self.means_prior = means_prior
         self.means_weight = means_weight
+        self.time_limit = time_limit
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
+        self.batch_size = batch_size
+        self.incremental = incremental
 
     def _family(self) -> Gaussian:
         fixed = tuple(group for group in self._fixed_groups() if group != "weights")

@@ -66,6 +66,16 @@ class HMM(BaseHMM):
     verbose : int
     progress : bool
     callbacks : sequence of callables, optional
+    time_limit : float, optional
+        Seconds after which to stop; the best so far is kept, as after Ctrl-C.
+    checkpoint : path, optional
+        Where to keep the whole state of the fit, for ``fit(..., resume=path)``.
+    checkpoint_every : int or str
+        EM points, or seconds such as "30s", between two checkpoints.
+    batch_size : int, optional
+        Rows of the batches of online EM (see `latentem.EM`).
+    incremental : bool
+        Maximise after every few blocks (see `latentem.EM`).
 
     Attributes
     ----------
@@ -115,6 +125,11 @@ class HMM(BaseHMM):
         verbose: int = 0,
         progress: bool = False,
         callbacks: Sequence[Callable] | None = None,
+        time_limit: float | None = None,
+        checkpoint: Any = None,
+        checkpoint_every: int | str = "30s",
+        batch_size: int | None = None,
+        incremental: bool = False,
     ):
         self.family = family
         self.n_components = n_components
@@ -136,6 +151,11 @@ class HMM(BaseHMM):
         self.verbose = verbose
         self.progress = progress
         self.callbacks = callbacks
+        self.time_limit = time_limit
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
+        self.batch_size = batch_size
+        self.incremental = incremental
 
     def _family(self) -> Family:
         return self.family

@@ -12,6 +12,7 @@ from latentem.engine.backends import backend_for
 from latentem.engine.blocks import Sequences
 from latentem.estimators.chain_impossible import tell_impossible
 from latentem.estimators.forecasting import Forecast, pseudo_residuals
+from latentem.estimators.outside import by_block, is_outside, source_of, summed
 from latentem.estimators.settings import generator
 from latentem.estimators.streaming import StreamState, start, step
 from latentem.estimators.validation import check_weights
@@ -54,6 +55,9 @@ class DecodingMethods:
 
     def score(self, X: Any, lengths: Any = None, sample_weight: Any = None) -> float:
         """Total (weighted) log-likelihood of all sequences; -inf where one is impossible."""
+        if is_outside(X):
+            whole = source_of(X, sample_weight, None, lengths)
+            return float(summed(self, lambda one, *data: (one.score(*data), 0.0), whole)[0])
         found = self._decoded(decoding.log_likelihoods, X, lengths, weights=sample_weight)
         if sample_weight is None:
             return float(found.loglik.sum())
@@ -68,14 +72,19 @@ class DecodingMethods:
 
     def score_samples(self, X: Any, lengths: Any = None) -> tuple[float, Array]:
         """Total log-likelihood, and smoothed probabilities (n_samples, n_components)."""
+        if is_outside(X):
+            return self.score(X, lengths), self.predict_proba(X, lengths)
         found = self._decoded(decoding.smooth_states, X, lengths)
         return float(found.loglik.sum()), _shares(found)
 
-    def predict_proba(self, X: Any, lengths: Any = None) -> Array:
+    def predict_proba(self, X: Any, lengths: Any = None, out: Any = None) -> Array:
         """Smoothed probabilities of the states given whole sequences, (n_samples, n_components).
 
-        Equal shares in a sequence that is impossible.
+        Equal shares in a sequence that is impossible. X may be a source, as in `fit`; then
+        `out` may be an array, a memmap, or the path of a Parquet file to write, which is returned.
         """
+        if is_outside(X, out):
+            return by_block(self, type(self).predict_proba, X, out, lengths=lengths)
         return self.score_samples(X, lengths)[1]
 
     def impute(self, X: Any, lengths: Any = None) -> Array:
@@ -117,9 +126,16 @@ class DecodingMethods:
         return float(decoding.path_loglik(model, params, data, path).sum()), path.astype(np.int64)
 
     def predict(
-        self, X: Any, lengths: Any = None, algorithm: Literal["viterbi", "map"] = "viterbi"
+        self,
+        X: Any,
+        lengths: Any = None,
+        algorithm: Literal["viterbi", "map"] = "viterbi",
+        out: Any = None,
     ) -> Array:
-        """States of the rows, (n_samples,) int64; see `decode`."""
+        """States of the rows, (n_samples,) int64; see `decode`. `out` as in `predict_proba`."""
+        if is_outside(X, out):
+            how = {"lengths": lengths, "algorithm": algorithm}
+            return by_block(self, type(self).predict, X, out, **how)
         return self.decode(X, lengths, algorithm)[1]
 
     def sample_states(self, X: Any, lengths: Any = None, random_state: Any = None) -> Array:

@@ -25,7 +25,7 @@ from latentem.estimators.imputer_columns import (
     numbers_of,
 )
 from latentem.estimators.overimputation import Overimputation
-from latentem.estimators.settings import generator, nothing_half_done
+from latentem.estimators.settings import generator, kept, nothing_half_done
 from latentem.estimators.validation import check_level, check_shape, check_weights
 from latentem.models.conditionals import Conditioned, conditionals
 from latentem.models.leave_out import leave_one_out
@@ -82,6 +82,12 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
         Bounds of imputed values.
     progress : bool
         Show a tqdm bar.
+    time_limit : float, optional
+        Seconds after which to stop; the best so far is kept, as after Ctrl-C.
+    checkpoint : path, optional
+        Where to keep the whole state of the fit, for ``fit(..., resume=path)``.
+    checkpoint_every : int or str
+        EM points, or seconds such as "30s", between two checkpoints.
 
     Attributes
     ----------
@@ -149,6 +155,9 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
         min_value: Any = None,
         max_value: Any = None,
         progress: bool = False,
+        time_limit: float | None = None,
+        checkpoint: Any = None,
+        checkpoint_every: int | str = "30s",
     ):
         self.missing_values = missing_values
         self.prior = prior
@@ -165,13 +174,18 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
         self.min_value = min_value
         self.max_value = max_value
         self.progress = progress
+        self.time_limit = time_limit
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianImputer:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, resume: Any = None
+    ) -> GaussianImputer:
         """Fit mean and covariance to the cells that are seen.
 
         Parameters
@@ -180,6 +194,8 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
         y : ignored
         sample_weight : (n_samples,) array-like, optional
             Frequency-type weights: 0 is an absent row, and 2 is the row twice.
+        resume : path, optional
+            A checkpoint of this fit, to go on from.
 
         Raises
         ------
@@ -187,15 +203,16 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
             For data, weights or arguments that cannot be fitted; nothing is changed then.
         """
         with nothing_half_done(self):
-            return self._fit(X, sample_weight)
+            return self._fit(X, sample_weight, resume)
 
-    def _fit(self, X: Any, sample_weight: Any) -> GaussianImputer:
+    def _fit(self, X: Any, sample_weight: Any, resume: Any) -> GaussianImputer:
         settings = EM(
             tol=self.tol,
             max_iter=self.max_iter,
             accelerate=self.accelerate,
             n_jobs=self.n_jobs,
             progress=bool(self.progress),
+            **kept(self),
         )
         x = numbers_of(self, X, self.missing_values, reset=True)
         weights = check_weights(sample_weight, len(x))
@@ -211,7 +228,7 @@ class GaussianImputer(TransformerMixin, BaseEstimator):
         if columns.varying.any():
             data = Rows(np.ascontiguousarray(x[:, columns.varying]), weights)
             rng = None if self.random_state is None else generator(self.random_state)
-            self._take(fit_normal(self._model(data), data, settings, self.method, rng))
+            self._take(fit_normal(self._model(data), data, settings, self.method, rng, resume))
         elif self.method not in METHODS:
             raise ValueError(f"method must be one of {METHODS}, got {self.method!r}")
         return self

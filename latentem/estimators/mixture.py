@@ -49,6 +49,8 @@ class MixtureModel(BaseMixture):
         at the values of `family_init`.
     weights_prior : float or (n_components,) array-like, optional
         Concentrations, at least 1, of a Dirichlet prior of the weights.
+    time_limit, checkpoint, checkpoint_every, batch_size, incremental
+        As in `GaussianMixture`.
 
     Attributes
     ----------
@@ -94,6 +96,11 @@ class MixtureModel(BaseMixture):
         callbacks: Sequence[Callable] | None = None,
         fixed: Sequence[str] = (),
         weights_prior: Any = None,
+        time_limit: float | None = None,
+        checkpoint: Any = None,
+        checkpoint_every: int | str = "30s",
+        batch_size: int | None = None,
+        incremental: bool = False,
     ):
         self.family = family
         self.n_components = n_components
@@ -114,6 +121,11 @@ class MixtureModel(BaseMixture):
         self.callbacks = callbacks
         self.fixed = fixed
         self.weights_prior = weights_prior
+        self.time_limit = time_limit
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
+        self.batch_size = batch_size
+        self.incremental = incremental
 
     def _family(self) -> Family:
         return self.family

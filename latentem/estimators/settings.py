@@ -12,7 +12,7 @@ import numpy as np
 from latentem.engine.em import EM
 from latentem.engine.result import State
 
-__all__ = ["em_settings", "generator", "nothing_half_done"]
+__all__ = ["em_settings", "generator", "kept", "nothing_half_done"]
 
 
 def em_settings(estimator: Any) -> EM:
@@ -28,10 +28,19 @@ def em_settings(estimator: Any) -> EM:
         n_jobs=estimator.n_jobs,
         callbacks=() if estimator.callbacks is None else estimator.callbacks,
         progress=bool(estimator.progress),
+        batch_size=estimator.batch_size,
+        incremental=estimator.incremental,
+        **kept(estimator),
     )
     if not estimator.verbose:
         return settings
     return replace(settings, callbacks=(*settings.callbacks, _Printer(int(estimator.verbose))))
+
+
+def kept(estimator: Any) -> dict[str, Any]:
+    """The settings of `EM` that every estimator has: when to end, and what to keep on disk."""
+    names = ("time_limit", "checkpoint", "checkpoint_every")
+    return {name: getattr(estimator, name) for name in names}
 
 
 @contextmanager

@@ -37,7 +37,11 @@ LIFT = 30.0
 
 
 def fit_factors(
-    model: FactorAnalyzer, data: Any, settings: EM, rng: np.random.Generator
+    model: FactorAnalyzer,
+    data: Any,
+    settings: EM,
+    rng: np.random.Generator,
+    resume: Any = None,
 ) -> EMResult:
     """Fit from principal axes, and from random loadings where there is more than one start.
 
@@ -49,12 +53,14 @@ def fit_factors(
         NaN in missing cells.
     settings : EM
     rng : Generator
+    resume : path, optional
+        A checkpoint to go on from.
     """
     starts = chain([model.initialize], repeat(model.scatter))
     if settings.accelerate in ("auto", "squarem") and not model.isotropic:
         plain = PATIENCE if settings.accelerate == "auto" else 0
         settings = replace(settings, accelerate=partial(FloorSquarem, model, plain))
-    return settings.run(model, data, start=_next_of(starts), rng=rng)
+    return settings.run(model, data, start=_next_of(starts), rng=rng, resume=resume)
 
 
 def _next_of(starts: Iterator[Callable[..., FactorParams]]) -> Callable[..., FactorParams]:

@@ -53,6 +53,7 @@ def fit_normal(
     settings: EM,
     method: str = "auto",
     rng: np.random.Generator | None = None,
+    resume: Any = None,
 ) -> NormalFit:
     """Fit, and look around at the end; warns where it is no maximum.
 
@@ -66,6 +67,8 @@ def fit_normal(
     method : {"auto", "em", "monotone"}
     rng : Generator, optional
         Draws how the start is pushed; always the same way without.
+    resume : path, optional
+        A checkpoint to go on from.
 
     Raises
     ------
@@ -75,7 +78,7 @@ def fit_normal(
     start = start_of(model, data, method, rng)
     with one_blas_thread():
         blocks = model.blocks(data)
-        result = settings.run(model, blocks, start=start, rng=0)
+        result = settings.run(model, blocks, start=start, rng=0, resume=resume)
         patterns = [(b.missing, b.weights) for b in blocks]
         patterns += [(b.group_missing, b.group_weights) for b in blocks]
         missing, weights = (np.concatenate(part) for part in zip(*patterns, strict=True))
