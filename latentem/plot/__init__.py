@@ -6,6 +6,7 @@ Okabe and Ito, which colour-blind readers can tell apart; components differ in m
 and line style as well.
 """
 
+from latentem.plot.alignment import alignment
 from latentem.plot.chains import forecast, residuals, states, transitions
 from latentem.plot.fits import convergence, selection
 from latentem.plot.missing import overimpute, patterns
@@ -13,6 +14,7 @@ from latentem.plot.one_column import density
 from latentem.plot.two_columns import ellipses
 
 __all__ = [
+    "alignment",
     "convergence",
     "density",
     "ellipses",

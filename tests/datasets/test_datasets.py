@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gettext
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,9 +34,24 @@ def load(name: str) -> Dataset:
 
 
 def test_every_loader_is_listed_here():
-    assert {f"load_{name}" for name in FACTS} == {
+    assert {f"load_{name}" for name in (*FACTS, "django_messages")} == {
         name for name in datasets.__all__ if name.startswith("load_")
     }
+
+
+def test_parallel_text():
+    text = datasets.load_django_messages()
+    assert len(text) == len(text.source) == len(text.target) == 678
+    assert sum(len(sentence.split()) for sentence in text.source) == 3486
+    assert sum(len(sentence.split()) for sentence in text.target) == 3349
+    assert "BSD" in text.origin
+    licence = Path(datasets.__file__).parent / "data" / "django_messages.LICENSE"
+    assert "Django Software Foundation" in licence.read_text("utf-8")
+    peer = pytest.importorskip("django")
+    folder = Path(peer.__file__).parent / "conf" / "locale" / "de" / "LC_MESSAGES"
+    with (folder / "django.mo").open("rb") as file:
+        catalogue = gettext.GNUTranslations(file)
+    assert catalogue.gettext("Saturday") == text.target[text.source.index("Saturday")]
 
 
 @pytest.mark.parametrize("name", FACTS)
