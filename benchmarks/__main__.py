@@ -13,7 +13,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import factor, first_fit, hmm, imputer, memory, mixture, optimum, selection
+from benchmarks import (
+    alignment,
+    factor,
+    first_fit,
+    hmm,
+    imputer,
+    memory,
+    mixture,
+    optimum,
+    selection,
+)
 from benchmarks.report import Row, machine, plot, table
 
 BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
@@ -21,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "hmm": hmm.run,
     "imputer": imputer.run,
     "factor": factor.run,
+    "alignment": alignment.run,
     "optimum": optimum.run,
     "selection": selection.run,
     "first_fit": first_fit.run,

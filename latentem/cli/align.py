@@ -43,7 +43,9 @@ FIT: dict[str, Any] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the command."""
-    parser.add_argument("source", metavar="SOURCE", help='a text file (gzip too), or lines "a ||| b"')
+    parser.add_argument(
+        "source", metavar="SOURCE", help='a text file (gzip too), or lines "a ||| b"'
+    )
     parser.add_argument("target", metavar="TARGET", nargs="?", help="its translation, line by line")
     fit = parser.add_argument_group("the model")
     add = fit.add_argument
@@ -64,7 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-iter", type=whole(1), metavar="N", help="EM maps of each direction (default 10)")
     add("--load", metavar="model.npz", help="align with a saved model: nothing is fitted")
     data = parser.add_argument_group("the data")
-    data.add_argument("--encoding", type=encoding, default="utf-8", help="of the text (default UTF-8)")
+    data.add_argument(
+        "--encoding", type=encoding, default="utf-8", help="of the text (default UTF-8)"
+    )
     data.add_argument("--gold", metavar="links.txt", help="right links, to count errors against")
     out = parser.add_argument_group("what to write")
     add = out.add_argument

@@ -99,17 +99,16 @@ def _screen(chapters: list[Chapter], took: float, folder: Path) -> str:
 
     command = _command()
     figures = sum(len(chapter.figures) for chapter in chapters)
-    lines = [f"latentem {latentem.__version__}: the tour took {took:.0f} s", ""]
+    lines = [f"latentem {latentem.__version__}: the tour took {took:.0f} s"]
     for chapter in chapters:
         lines += [chapter.title, *(f"  {line}" for line in chapter.screen)]
     lines += [
-        "",
         f"Report: {folder / REPORT}, with {plural(figures, 'figure')}",
         "Try next:",
         f"  {command} mixture {folder / 'faithful.csv'} --components 1:5 --plot fit.png",
         f"  {command} hmm {folder / 'earthquakes.csv'} --columns count --family poisson",
         f"  {command} impute {folder / 'airquality.csv'} -o filled.csv --report gaps.md",
-        f"  Python: latentem.load({str(folder / 'faithful.npz')!r}).predict([[3.5, 70]])",
+        f"  {command} align {folder / 'messages.txt'} --plot pair.png",
     ]
     return "\n".join(lines)
 

@@ -118,7 +118,7 @@ def _check_lengths(text: ParallelText, pairs: Sentences, chains: bool) -> None:
         if wrong.any():
             k = int(np.argmax(wrong))
             raise ValueError(
-                f"pair {pairs.kept[k]} has {text.source_lengths[k]:,} source and "
+                f"pair {pairs.kept[k]} (counted from 0) has {text.source_lengths[k]:,} source and "
                 f"{text.target_lengths[k]:,} target words: a pair may have {why}. Split it into "
                 "sentences, or leave it out"
             )

@@ -69,7 +69,7 @@ def alignment(fitted: Any, source: Any, target: Any, *, ax: Axes | None = None) 
     if fitted.reverse_ is not None:
         shares = 0.5 * (shares + fitted.reverse_.predict_proba([target], [source])[0].T)
     m, l = shares.shape  # noqa: E741
-    if not 0 < min(m, l) or max(m, l) > MOST_WORDS:
+    if min(m, l) == 0 or max(m, l) > MOST_WORDS:
         raise ValueError(
             f"the sentences have {l} and {m} words: a figure needs one on each side, and has room "
             f"for {MOST_WORDS}"

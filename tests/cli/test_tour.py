@@ -36,7 +36,7 @@ def test_report_embeds_figures_that_exist(tour: Any) -> None:
     report = (folder / "report.md").read_text(encoding="utf-8")
     figures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", report)
     assert sorted(figures) == sorted(path.name for path in folder.glob("*.png"))
-    assert len(figures) == 6
+    assert len(figures) == 7
     for name in figures:
         assert (folder / name).read_bytes()[:4] == b"\x89PNG"
     for name in re.findall(r"(?<!!)\[[^\]]+\]\(([^)]+)\)", report):
@@ -64,7 +64,7 @@ def test_screen_is_one_screen(tour: Any) -> None:
     assert "272 eruptions" in text
     assert "chosen: 3 components, tied" in text
     assert "converged in" in text
-    assert "report.md, with 6 figures" in text
+    assert "report.md, with 7 figures" in text
     assert "Try next:" in text
 
 
@@ -92,6 +92,17 @@ def test_earthquakes_have_two_states_and_a_forecast(tour: Any) -> None:
     deviation = re.search(r"their standard deviation ([\d.]+)", report)
     assert deviation is not None
     assert 0.8 < float(deviation[1]) < 1.2
+
+
+def test_words_of_messages_are_linked(tour: Any) -> None:
+    report = (tour[0] / "report.md").read_text(encoding="utf-8")
+    assert re.search(r"^\| password \| Passwort 0\.[5-9]", report, re.M)
+    assert '"Please enter a valid password .", "Bitte ein gültiges Passwort eingeben .": ' in report
+    assert "password - Passwort" in report
+    assert re.search(
+        r"678 pairs, perplexity \d\.\d; password: Passwort, \d+ %; 10 EM maps", tour[2]
+    )
+    assert len((tour[0] / "messages.txt").read_text(encoding="utf-8").splitlines()) == 678
 
 
 def test_airquality_is_filled_and_its_mean_pooled(tour: Any) -> None:

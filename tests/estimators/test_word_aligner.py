@@ -217,8 +217,8 @@ def test_a_damaged_file(change, words, tmp_path):
         ([""], ["b"], ValueError, "none of the 1 pairs has words on both sides"),
         ([], [], ValueError, "none of the 0 pairs"),
         (["a", "", "a " * 10_000], ["b", "b", "b " * 101], ValueError,
-         "pair 2 has 10,000 source and 101 target words: a pair may have at most 1,000,000 links"),
-        (["a " * 501], ["b"], ValueError, "pair 0 has 501 source .* at most 500 source words"),
+         r"pair 2 .* has 10,000 source and 101 target words: a pair may have at most 1,000,000"),
+        (["a " * 501], ["b"], ValueError, r"pair 0 .* has 501 source .* at most 500 source words"),
     ],
 )  # fmt: skip
 def test_bad_text(source, target, kind, words):

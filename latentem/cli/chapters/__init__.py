@@ -14,6 +14,7 @@ from latentem.cli.chapters.airquality import air_quality
 from latentem.cli.chapters.chapter import Chapter
 from latentem.cli.chapters.earthquakes import earthquakes
 from latentem.cli.chapters.faithful import old_faithful
+from latentem.cli.chapters.messages import translated_messages
 from latentem.cli.chapters.two_gaussians import two_gaussians
 
 __all__ = ["CHAPTERS", "Chapter"]
@@ -23,4 +24,5 @@ CHAPTERS: list[Callable[[Path, int], Chapter]] = [
     two_gaussians,
     earthquakes,
     air_quality,
+    translated_messages,
 ]

@@ -21,7 +21,7 @@ class Chapter(NamedTuple):
     figures : list of str
         Their file names.
     sound : bool
-        Whether every fit has converged.
+        Whether every fit has converged, or made the number of maps that it was to make.
     """
 
     title: str
