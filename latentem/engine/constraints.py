@@ -9,9 +9,12 @@ that are fixed, and structural zeros, are not in the vector and come from
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
+
+from latentem.engine.log_contrasts import composition, log_contrasts
 
 __all__ = [
     "Bounded",
@@ -27,8 +30,8 @@ __all__ = [
 ]
 
 Array = np.ndarray
-#: Categories up to which the contrasts of a simplex are a stored matrix.
-DENSE = 128
+#: A probability below this lies on its boundary.
+EDGE = 1e-8
 
 
 class Constraint(ABC):
@@ -63,6 +66,22 @@ class Constraint(ABC):
     def kept(self, like: Array) -> Array:
         """Which entries of a value shaped as `like` must never move, bool."""
         return np.zeros(np.shape(like), dtype=bool)
+
+    def limits(self, value: Array) -> tuple[Array, Array]:
+        """Least and largest that each entry can be, for intervals; by default none."""
+        shape = np.shape(value)
+        return np.full(shape, -np.inf), np.full(shape, np.inf)
+
+    def at_edge(self, value: Array) -> Array:
+        """Which free entries lie on the boundary, bool; by default none."""
+        return np.zeros(np.shape(value), dtype=bool)
+
+    def holding(self, held: Array) -> Constraint:
+        """The set with the entries `held` (bool) at their values.
+
+        A set whose entries have coordinates of their own may return itself.
+        """
+        return self
 
 
 class Real(Constraint):
@@ -104,6 +123,12 @@ class Positive(Constraint):
         value = np.asarray(value)
         return bool(np.all(value >= 0) and np.all(np.isfinite(value)))
 
+    def limits(self, value: Array) -> tuple[Array, Array]:
+        return np.zeros(np.shape(value)), np.full(np.shape(value), np.inf)
+
+    def at_edge(self, value: Array) -> Array:
+        return np.asarray(value) <= 0
+
 
 class Bounded(Constraint):
     """Numbers strictly between `low` and `high`, by the logit.
@@ -140,6 +165,13 @@ class Bounded(Constraint):
         value = np.asarray(value)
         return bool(np.all(value >= self.low) and np.all(value <= self.high))
 
+    def limits(self, value: Array) -> tuple[Array, Array]:
+        return np.full(np.shape(value), self.low), np.full(np.shape(value), self.high)
+
+    def at_edge(self, value: Array) -> Array:
+        share = (np.asarray(value, dtype=float) - self.low) / (self.high - self.low)
+        return (share < EDGE) | (share > 1 - EDGE)
+
 
 class Simplex(Constraint):
     """Non-negative numbers that sum to 1 along the last axis.
@@ -172,10 +204,10 @@ class Simplex(Constraint):
     def pack(self, value: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.free is None:
-                return _log_contrasts(np.log(value)).ravel()
+                return log_contrasts(np.log(value)).ravel()
             rows, free = self._rows(value)
             logs = np.log(rows)
-            parts = [_log_contrasts(row[keep]) for row, keep in zip(logs, free, strict=True)]
+            parts = [log_contrasts(row[keep]) for row, keep in zip(logs, free, strict=True)]
         return np.concatenate(parts) if parts else np.empty(0)
 
     def measure(self, value: Array) -> Array:
@@ -188,7 +220,7 @@ class Simplex(Constraint):
         rows, free = self._rows(like)
         if self.free is None:
             flat = np.reshape(flat, (rows.shape[0], rows.shape[1] - 1))
-            out = _composition(flat, rows.shape[1])
+            out = composition(flat, rows.shape[1])
             lost = ~np.isfinite(out).all(axis=1)
             if lost.any():
                 out[lost] = rows[lost]
@@ -198,7 +230,7 @@ class Simplex(Constraint):
             count = int(keep.sum())
             if count > 1:
                 mass = 1.0 - row[~keep].sum()
-                shares = _composition(flat[used : used + count - 1], count)
+                shares = composition(flat[used : used + count - 1], count)
                 if np.isfinite(shares).all():
                     row[keep] = mass * shares
                 used += count - 1
@@ -210,6 +242,17 @@ class Simplex(Constraint):
 
     def kept(self, like: Array) -> Array:
         return ~np.broadcast_to(True if self.free is None else self.free, np.shape(like))
+
+    def limits(self, value: Array) -> tuple[Array, Array]:
+        taken = np.where(self.kept(value), value, 0.0).sum(axis=-1, keepdims=True)
+        return np.zeros(np.shape(value)), np.broadcast_to(1.0 - taken, np.shape(value))
+
+    def at_edge(self, value: Array) -> Array:
+        free = ~self.kept(value)
+        return free & (free.sum(axis=-1, keepdims=True) > 1) & (np.asarray(value) < EDGE)
+
+    def holding(self, held: Array) -> Simplex:
+        return Simplex(~self.kept(held) & ~held) if held.any() else self
 
 
 class Simplices(Constraint):
@@ -275,46 +318,21 @@ class Simplices(Constraint):
     def kept(self, like: Array) -> Array:
         return ~np.broadcast_to(True if self.free is None else self.free, np.shape(like))
 
+    def limits(self, value: Array) -> tuple[Array, Array]:
+        lows, highs = zip(*(simplex.limits(x) for simplex, x in self._pieces(value)), strict=True)
+        return self._joined(lows, value), self._joined(highs, value)
 
-@cache
-def _contrasts(size: int) -> Array:
-    """Orthonormal rows that sum to zero, (size - 1, size)."""
-    rows = np.zeros((max(size - 1, 0), size))
-    for i in range(size - 1):
-        rows[i, : i + 1] = 1.0 / (i + 1)
-        rows[i, i + 1] = -1.0
-        rows[i] *= np.sqrt((i + 1) / (i + 2))
-    return rows
+    def at_edge(self, value: Array) -> Array:
+        return self._joined([simplex.at_edge(x) for simplex, x in self._pieces(value)], value)
 
+    def holding(self, held: Array) -> Simplices:
+        free = True if self.free is None else self.free
+        return Simplices(self.sizes, free & ~held) if held.any() else self
 
-def _log_contrasts(logs: Array) -> Array:
-    """Products of rows with the contrasts; for many categories without the matrix."""
-    size = logs.shape[-1]
-    if size <= DENSE:
-        return logs @ _contrasts(size).T
-    i = np.arange(1, size)
-    means = np.cumsum(logs, axis=-1)[..., :-1] / i
-    return np.sqrt(i / (i + 1)) * (means - logs[..., 1:])
-
-
-def _logits(flat: Array, size: int) -> Array:
-    """Rows of mean 0 that have these contrasts."""
-    if size <= DENSE:
-        return flat @ _contrasts(size)
-    i = np.arange(1, size)
-    scaled = flat * np.sqrt(i / (i + 1))
-    out = np.zeros((*flat.shape[:-1], size))
-    out[..., :-1] = np.cumsum((scaled / i)[..., ::-1], axis=-1)[..., ::-1]
-    out[..., 1:] -= scaled
-    return out
-
-
-def _composition(flat: Array, size: int) -> Array:
-    """Rows on the simplex from their log-contrasts; NaN where these are not finite."""
-    with np.errstate(invalid="ignore"):
-        logits = _logits(flat, size)
-        powers = np.exp(logits - np.max(logits, axis=-1, keepdims=True))
-        return powers / powers.sum(axis=-1, keepdims=True)
+    @staticmethod
+    def _joined(pieces: Sequence[Array], like: Array) -> Array:
+        shape = np.shape(like)[:-1]
+        return np.concatenate([piece.reshape(*shape, -1) for piece in pieces], axis=-1)
 
 
 @cache
@@ -374,6 +392,18 @@ class PositiveDefinite(Constraint):
             return False
         return True
 
+    def limits(self, value: Array) -> tuple[Array, Array]:
+        own = np.eye(np.shape(value)[-1], dtype=bool)
+        low = np.where(own, 0.0, -np.inf)
+        return np.broadcast_to(low, np.shape(value)), np.full(np.shape(value), np.inf)
+
+    def at_edge(self, value: Array) -> Array:
+        value = np.asarray(value, dtype=float)
+        singular = [np.isnan(self.pack(one)).any() for one in value.reshape(-1, *value.shape[-2:])]
+        return np.broadcast_to(
+            np.reshape(singular, (*value.shape[:-2], 1, 1)), value.shape
+        )
+
 
 class Partly(Constraint):
     """A value some of whose components, or entries, EM must not move.
@@ -415,6 +445,20 @@ class Partly(Constraint):
         out = np.ones(np.shape(like), dtype=bool)
         out[self.free] = self.constraint.kept(np.asarray(like)[self.free])
         return out
+
+    def limits(self, value: Array) -> tuple[Array, Array]:
+        value = np.asarray(value, dtype=float)
+        low, high = np.full(value.shape, -np.inf), np.full(value.shape, np.inf)
+        low[self.free], high[self.free] = self.constraint.limits(value[self.free])
+        return low, high
+
+    def at_edge(self, value: Array) -> Array:
+        out = np.zeros(np.shape(value), dtype=bool)
+        out[self.free] = self.constraint.at_edge(np.asarray(value, dtype=float)[self.free])
+        return out
+
+    def holding(self, held: Array) -> Partly:
+        return Partly(self.constraint.holding(held[self.free]), self.free)
 
 
 class Equal(Constraint):
@@ -458,6 +502,16 @@ class Equal(Constraint):
 
     def kept(self, like: Array) -> Array:
         return self.constraint.kept(np.asarray(like)[self.first])[self.groups]
+
+    def limits(self, value: Array) -> tuple[Array, Array]:
+        low, high = self.constraint.limits(np.asarray(value)[self.first])
+        return low[self.groups], high[self.groups]
+
+    def at_edge(self, value: Array) -> Array:
+        return self.constraint.at_edge(np.asarray(value)[self.first])[self.groups]
+
+    def holding(self, held: Array) -> Equal:
+        return Equal(self.constraint.holding(held[self.first]), self.groups)
 
 
 class Fixed(Constraint):

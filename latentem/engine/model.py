@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latentem.engine.blocks import DEFAULT_SIZE, slices
+from latentem.engine.resampling import rows_like
 
 __all__ = ["Diagnosis", "Expectation", "LatentModel"]
 
@@ -118,6 +119,10 @@ class LatentModel(ABC):
     #: is accelerated, and the fit stops when the objective stands still.
     monotone: bool = True
 
+    #: Whether components may be numbered in any order; then ``relabel`` puts them in another,
+    #: and there are ``family``, ``n_components`` and ``params.family``.
+    exchangeable: bool = False
+
     @abstractmethod
     def initialize(self, blocks: Sequence[Any], rng: np.random.Generator) -> Any:
         """Parameters to start from, given an even subsample of the data as blocks."""
@@ -171,3 +176,14 @@ class LatentModel(ABC):
     def sample(self, params: Any, n: int, rng: np.random.Generator) -> Any:
         """Data of n units drawn from the model, as ``blocks`` takes them."""
         raise NotImplementedError(f"{type(self).__name__} defines no sample(params, n, rng)")
+
+    def sample_like(self, params: Any, data: Any, n: int, rng: np.random.Generator) -> Any:
+        """Data of the shape of `data`, whose units weigh n together, drawn from the model.
+
+        Rows have no weights of their own any more, and miss the cells that `data` miss.
+        """
+        return rows_like(self, params, data, n, rng)
+
+    def relabel(self, params: Any, order: np.ndarray) -> Any:
+        """The parameters with component ``order[k]`` in place k."""
+        raise NotImplementedError(f"{type(self).__name__} defines no relabel(params, order)")

@@ -291,19 +291,19 @@ class BaseHMM(DecodingMethods, BaseEstimator):
         return getattr(self, "n_features_in_", None) or self._width(params.family)
 
     def _table(
-        self, X: Any, lengths: Any, sample_weight: Any = None
+        self, X: Any, lengths: Any, sample_weight: Any = None, labels: Any = None
     ) -> tuple[HiddenMarkov, HiddenMarkovParams, Sequences]:
         """The model, its parameters, and X checked against them."""
         model, params = self._ready()
         width = self._columns(params)
-        data = check_sequences(self, X, lengths, sample_weight, None, reset=False, width=width)
+        data = check_sequences(self, X, lengths, sample_weight, labels, reset=False, width=width)
         return model, params, data
 
     def em_problem(
-        self, X: Any, sample_weight: Any = None, lengths: Any = None
+        self, X: Any, sample_weight: Any = None, lengths: Any = None, labels: Any = None
     ) -> tuple[HiddenMarkov, HiddenMarkovParams, Sequences]:
         """The engine's view of this fit: model, parameters and data."""
-        return self._table(X, lengths, sample_weight)
+        return self._table(X, lengths, sample_weight, labels)
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> tuple[Array, Array]:
         """Draw one sequence.

@@ -305,7 +305,7 @@ class BaseMixture(DensityMixin, BaseEstimator):
         return model, params
 
     def em_problem(
-        self, X: Any, sample_weight: Any = None, lengths: Any = None
+        self, X: Any, sample_weight: Any = None, lengths: Any = None, labels: Any = None
     ) -> tuple[Mixture, MixtureParams, Rows]:
         """The engine's view of this fit: model, parameters and data.
 
@@ -315,7 +315,12 @@ class BaseMixture(DensityMixin, BaseEstimator):
             raise ValueError("lengths cut sequences; a mixture has independent rows, leave it out")
         model, params = self._ready()
         table = self._table(model, params, X, sample_weight)
-        return model, params, Rows(table.x, table.weights)
+        known, kept = None, table.kept
+        if labels is not None:
+            n = len(table.x) if kept is None else len(kept)
+            known = check_labels(labels, n, model.n_components)
+            known = known if kept is None else known[kept]
+        return model, params, Rows(table.x, table.weights, known)
 
     def _table(
         self,

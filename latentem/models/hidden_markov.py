@@ -29,6 +29,7 @@ from latentem.engine.blocks import Sequences
 from latentem.engine.constraints import Fixed, Simplex
 from latentem.engine.family import Family
 from latentem.engine.model import Diagnosis, Expectation, LatentModel
+from latentem.engine.resampling import repetitions
 from latentem.engine.starts import InitParams
 from latentem.engine.trees import add
 from latentem.families.priors import concentrations
@@ -440,6 +441,28 @@ class HiddenMarkov(LatentModel):
         lengths[-1] = n - 50 * (len(lengths) - 1)
         states = np.concatenate([self.sample_states(params, length, rng) for length in lengths])
         return Sequences(self.family.sample(params.family, states, rng), lengths)
+
+    @property
+    def exchangeable(self) -> bool:  # type: ignore[override]
+        held = self.fixed or self.family.fixed or self.transmat_mask is not None
+        return self.n_components > 1 and not held
+
+    def relabel(self, params: HiddenMarkovParams, order: Array) -> HiddenMarkovParams:
+        start = None if self.stationary else params.startprob[order]
+        moves = params.transmat[order][:, order]
+        return HiddenMarkovParams(start, moves, self.family.relabel(params.family, order))
+
+    def sample_like(
+        self, params: HiddenMarkovParams, data: Any, n: int, rng: np.random.Generator
+    ) -> Sequences:
+        data = sequences(data)
+        which = repetitions(data.weights, len(data.lengths), "sequence")
+        like = replace(data.take(which), weights=None)
+        paths = [self.sample_states(params, int(length), rng) for length in like.lengths]
+        states = np.concatenate(paths)
+        x = np.where(np.isnan(like.x), np.nan, self.family.sample(params.family, states, rng))
+        labels = None if like.labels is None else np.where(like.labels >= 0, states, -1)
+        return replace(like, x=x, labels=labels)
 
     def sample_states(self, params: HiddenMarkovParams, n: int, rng: np.random.Generator) -> Array:
         """A path of n states, (n,) int64."""

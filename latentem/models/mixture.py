@@ -288,6 +288,13 @@ class Mixture(LatentModel):
         same = coincident(self.family, params.family, statistics.family, statistics.counts)
         return Diagnosis(found.degenerate, found.notes + empty, found.not_identified + same)
 
+    @property
+    def exchangeable(self) -> bool:  # type: ignore[override]
+        return self.n_components > 1 and not (self.fixed or self.family.fixed)
+
+    def relabel(self, params: MixtureParams, order: Array) -> MixtureParams:
+        return MixtureParams(params.weights[order], self.family.relabel(params.family, order))
+
     def sample(self, params: MixtureParams, n: int, rng: np.random.Generator) -> Array:
         return self.sample_labelled(params, n, rng)[0]
 

@@ -125,12 +125,29 @@ def test_on_the_boundary():
     model = MixtureModel(families.Poisson(), 2, random_state=0, tol=1e-8)
     start = families.poisson.PoissonParams(np.array([[0.0], [5.0]]))
     model.set_params(weights_init=[0.4, 0.6], family_init=start).fit(counts)
-    refused(lambda: standard_errors(model, counts), ["boundary", "do not exist"])
+    errors = standard_errors(model, counts)
+    assert errors["lambdas"][0, 0] == 0.0
+    assert errors.notes == (
+        "on the boundary, so taken as known with error 0: lambdas[0, 0]",
+    )
+    # The other rate and the weight as where the rate of zeros is declared known.
+    assert errors["lambdas"][1, 0] == pytest.approx(np.sqrt(5.5 / 8), rel=0.05)
+    assert errors["weights"][0] == pytest.approx(np.sqrt(1 / 3 * 2 / 3 / 12), rel=0.05)
+    assert "on its boundary, held" in str(errors)
 
 
 def test_of_an_empty_component():
     gm = GaussianMixture(2, random_state=0, weights_init=[0.0, 1.0]).fit(X)
-    refused(lambda: standard_errors(gm, X), ["boundary", "component"])
+    with pytest.warns(NotIdentifiedWarning, match=r"do not settle means\[0, 0\]"):
+        errors = standard_errors(gm, X)
+    assert np.all(np.isinf(errors["means"][0]))
+    assert np.all(np.isinf(errors["covariances"][0]))
+    alone = standard_errors(GaussianMixture(1).fit(X), X)
+    np.testing.assert_allclose(errors["means"][1], alone["means"][0], rtol=1e-4)
+    np.testing.assert_array_equal(errors["weights"], 0.0)
+    lower, upper = errors.confidence_interval()["covariances"]
+    assert lower[0, 0, 0] == 0.0
+    assert upper[0, 0, 0] == np.inf
 
 
 def test_of_components_that_coincide():

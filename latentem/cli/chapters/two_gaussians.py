@@ -11,7 +11,7 @@ from latentem import datasets, plot
 from latentem.cli import words
 from latentem.cli.chapters.chapter import Chapter, markdown_table
 from latentem.cli.figure import panels
-from latentem.engine.information import standard_errors
+from latentem.engine.standard_errors import standard_errors
 from latentem.estimators.gaussian_mixture import GaussianMixture
 
 __all__ = ["two_gaussians"]
