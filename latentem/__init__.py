@@ -35,6 +35,8 @@ _PUBLIC = {
     "LittleTest": "estimators.little",
     "select": "engine.selection",
     "Selection": "engine.selection",
+    "bootstrap_lrt": "engine.likelihood_ratio",
+    "BootstrapLRT": "engine.likelihood_ratio",
     "standard_errors": "engine.standard_errors",
     "StandardErrors": "engine.estimates",
     "load": "estimators.storage",

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from latentem.engine.model import LatentModel
 from latentem.engine.trees import leaves
 
 __all__ = ["aligned"]
@@ -16,7 +15,7 @@ __all__ = ["aligned"]
 Array = np.ndarray
 
 
-def aligned(model: LatentModel, params: Any, others: Sequence[Any]) -> list[Any]:
+def aligned(model: Any, params: Any, others: Sequence[Any]) -> list[Any]:
     """Each of `others` with its components in the order that is nearest to those of `params`.
 
     Distances are between the parameters of the components, each in units of its median distance
@@ -37,7 +36,7 @@ def aligned(model: LatentModel, params: Any, others: Sequence[Any]) -> list[Any]
     return found
 
 
-def _features(model: LatentModel, params: Any) -> Array:
+def _features(model: Any, params: Any) -> Array:
     """What tells components apart, (K, c): parameters of their own, and their weights."""
     own, k = params.family, model.n_components
     moved = dict(leaves(model.family.relabel(own, np.arange(k))))

@@ -108,10 +108,8 @@ def told(found: list[Refit]) -> tuple[str, ...]:
     if not errors:
         return ()
     reason, _ = errors.most_common(1)[0]
-    return (
-        f"{errors.total()} of {len(found)} replicates do not count: a fit failed or was degenerate "
-        f"(mostly: {reason})",
-    )
+    lost = f"{errors.total()} of {len(found)} replicates do not count"
+    return (f"{lost}: a fit failed or was degenerate (mostly: {reason})",)
 
 
 def check_count(n_replicates: Any, least: int) -> None:

@@ -48,7 +48,9 @@ class Interior:
 
     def __init__(self, model: LatentModel, params: Any, also: Array | None = None):
         declared: list[Any] = []
-        zip_leaves(lambda leaf, constraint: declared.append(constraint), params, model.constraints())
+        zip_leaves(
+            lambda leaf, constraint: declared.append(constraint), params, model.constraints()
+        )
         self._declared = declared
         self._leaves = [np.asarray(leaf, dtype=float) for leaf in values(params)]
         self.values = _raveled(self._leaves)

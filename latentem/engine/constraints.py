@@ -400,9 +400,7 @@ class PositiveDefinite(Constraint):
     def at_edge(self, value: Array) -> Array:
         value = np.asarray(value, dtype=float)
         singular = [np.isnan(self.pack(one)).any() for one in value.reshape(-1, *value.shape[-2:])]
-        return np.broadcast_to(
-            np.reshape(singular, (*value.shape[:-2], 1, 1)), value.shape
-        )
+        return np.broadcast_to(np.reshape(singular, (*value.shape[:-2], 1, 1)), value.shape)
 
 
 class Partly(Constraint):

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from latentem.engine.boundary import label
+from latentem.engine.text_tables import html_table
 
 __all__ = ["Interval", "StandardErrors"]
 
@@ -137,7 +138,7 @@ class StandardErrors(Mapping[str, Array]):
 
     def _rows(self, level: float) -> list[tuple[str, float, float, float, float, str]]:
         limits = self.confidence_interval(level)
-        rows = []
+        rows: list[tuple[str, float, float, float, float, str]] = []
         for name, value in self.estimates.items():
             for place in np.ndindex(value.shape):
                 rows.append(
@@ -177,19 +178,12 @@ class StandardErrors(Mapping[str, Array]):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head = "".join(
-            f"<th>{cell}</th>"
-            for cell in ("parameter", "estimate", "std. error", "95 % from", "to", "")
-        )
-        body = "".join(
-            "<tr>"
-            + f"<td>{escape(name)}</td>"
-            + "".join(f"<td>{number:.6g}</td>" for number in numbers)
-            + f"<td>{escape(remark)}</td></tr>"
+        header = ["parameter", "estimate", "std. error", "95 % from", "to", ""]
+        rows = [
+            [name, *(f"{number:.6g}" for number in numbers), remark]
             for name, *numbers, remark in self._rows(0.95)
-        )
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        return f"<table><tr>{head}</tr>{body}</table>{notes}"
+        ]
+        return html_table(header, rows) + "".join(f"<p>{escape(note)}</p>" for note in self.notes)
 
 
 def _limits(value: Array, error: Array, low: Array, high: Array, reach: float) -> tuple[Any, Any]:

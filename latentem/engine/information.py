@@ -67,8 +67,8 @@ def inverted(information: Information, jacobian: Array, names: Sequence[str]) ->
         worst = names[int(np.argmax(_shares(jacobian, scale, vectors[:, :1])))]
         raise ValueError(
             f"the observed information is not positive definite (least along {worst}): the fit is "
-            "not at a maximum but near a saddle, or the data do not identify the parameters. Fit to "
-            "a smaller tol, from another start, or use fewer components"
+            "not at a maximum but near a saddle, or the data do not identify the parameters. Fit "
+            "to a smaller tol, from another start, or use fewer components"
         )
     sound = values > noise
     root = scale[:, None] * vectors[:, sound] / np.sqrt(values[sound])

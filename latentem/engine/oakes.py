@@ -50,9 +50,7 @@ class Oakes(NamedTuple):
         return eigh(self.missing, self.complete, eigvals_only=True)[::-1]
 
 
-def oakes(
-    model: LatentModel, inside: Interior, blocks: Sequence[Any], backend: Backend
-) -> Oakes:
+def oakes(model: LatentModel, inside: Interior, blocks: Sequence[Any], backend: Backend) -> Oakes:
     """Complete and missing information of a model with ``expected_loglik``.
 
     Raises
@@ -77,6 +75,4 @@ def oakes(
 
     second = -jacobian(lambda where: slope(where, statistics), at, found)
     mixed = jacobian(slope_given, at, found)
-    return Oakes(
-        0.5 * (second + second.T), 0.5 * (mixed + mixed.T), slope(at, statistics), found
-    )
+    return Oakes(0.5 * (second + second.T), 0.5 * (mixed + mixed.T), slope(at, statistics), found)

@@ -80,9 +80,7 @@ def repetitions(weights: Array | None, n_units: int, unit: str) -> Array:
     return np.repeat(np.arange(n_units), whole.astype(np.int64))
 
 
-def rows_like(
-    model: LatentModel, params: Any, data: Any, n: int, rng: np.random.Generator
-) -> Any:
+def rows_like(model: LatentModel, params: Any, data: Any, n: int, rng: np.random.Generator) -> Any:
     """Rows drawn from the model that miss the cells which `data` miss.
 
     Of `Rows` each as often as its weight says, with labels where they have some; of anything

@@ -6,20 +6,22 @@ import itertools
 import math
 import warnings
 from collections.abc import Iterable, Sequence
-from html import escape
 from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
 
-from latentem.engine.progress import counted_bar
+from latentem.engine.cross_validation import Fold, folds, held_out_loglik
+from latentem.engine.flat import FlatSpace
+from latentem.engine.parallel import each
 from latentem.engine.result import CollapsedError
 from latentem.engine.starts import remembered
+from latentem.engine.text_tables import html_table, text_table
 
 __all__ = ["Candidate", "Selection", "select"]
 
-CRITERIA = ("bic", "aic", "icl")
+CRITERIA = ("bic", "aic", "icl", "cv")
 
 
 class Candidate(NamedTuple):
@@ -103,25 +105,12 @@ class Selection:
         return header, rows
 
     def __str__(self) -> str:
-        header, rows = self._columns()
-        widths = [max(len(line[c]) for line in [header, *rows]) for c in range(len(header))]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if c == len(header) - 1 else cell.rjust(width)
-                for c, (cell, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in [header, *rows]
-        ]
-        return "\n".join(lines)
+        return text_table(*self._columns())
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        header, rows = self._columns()
-        cells = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
-        head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-        body = "".join(f"<tr>{row}</tr>" for row in cells)
-        return f"<table><tr>{head}</tr>{body}</table>"
+        return html_table(*self._columns())
 
 
 def select(
@@ -132,6 +121,8 @@ def select(
     lengths: Any = None,
     sample_weight: Any = None,
     labels: Any = None,
+    cv: Any = 5,
+    n_jobs: int | None = None,
     progress: bool = False,
     **grid: Iterable[Any],
 ) -> Selection:
@@ -143,14 +134,25 @@ def select(
         A template such as ``GaussianMixture()``; it is cloned, not changed.
     X : array-like (n_samples, n_features)
         For a hidden Markov model a list of sequences too.
-    criterion : {"bic", "aic", "icl"}
-        Smaller is better. Hidden Markov models have no ICL.
+    criterion : {"bic", "aic", "icl", "cv"}
+        Smaller is better. "icl" is for latent classes and states, not for factors. "cv" is -2
+        times the log-likelihood of the rows (or sequences) of each fold under the fit to the
+        other folds (Smyth 2000, doi:10.1023/A:1008940618127). Of a lone sequence, each fold
+        hides ten stretches, and their log-likelihood given the rest is taken (compare Celeux
+        and Durand 2008, doi:10.1007/s00180-007-0097-1).
     lengths : (n_sequences,) array-like of int, optional
         Rows of each sequence, for estimators of sequences.
     sample_weight : (n_samples,) array-like, optional
         One weight for each row; of a hidden Markov model for each sequence.
     labels : (n_samples,) array-like of int, optional
         Known states or components for the fits, -1 where unknown.
+    cv : int or splitter of scikit-learn
+        Folds of ``criterion="cv"``, the same for all candidates. An integer shuffles with a
+        seed of its own.
+    n_jobs : int or None
+        Candidates fitted at once, by threads, or where ``joblib.parallel_config`` says. None
+        fits one after the other, each on as many threads as its own `n_jobs` says. Results
+        are the same for any number, if `random_state` is a seed.
     progress : bool
         Show a tqdm bar over the candidates.
     **grid
@@ -189,8 +191,9 @@ def select(
             f"estimator must be an estimator such as GaussianMixture(), got {estimator!r}"
         )
     kind = type(estimator).__name__
-    if not hasattr(estimator, criterion):
-        others = [f"{name!r}" for name in CRITERIA if hasattr(estimator, name)]
+    needs = {name: "em_problem" if name == "cv" else name for name in CRITERIA}
+    if not hasattr(estimator, needs[criterion]):
+        others = [f"{name!r}" for name in CRITERIA if hasattr(estimator, needs[name])]
         raise ValueError(
             f"{kind} has no {criterion}: take one of {', '.join(others) or 'another estimator'}"
         )
@@ -207,12 +210,14 @@ def select(
         if name not in known:
             raise ValueError(f"{kind} has no parameter {name!r}; it has {', '.join(sorted(known))}")
     combinations = [dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*values)]
-    table, candidates = [], []
+    parts = None
+    if criterion == "cv":
+        parts = folds(estimator, X, lengths, sample_weight, labels, cv)
+    tasks = [(estimator, params, X, more, known_rows, criterion, parts) for params in combinations]
     with remembered():
-        for params in counted_bar(combinations, progress, "candidates", "fit", len(combinations)):
-            row, fitted = _candidate(estimator, params, X, more, known_rows, criterion)
-            table.append(row)
-            candidates.append(fitted)
+        jobs = 1 if n_jobs is None else n_jobs
+        found = each(_candidate, tasks, jobs, progress=progress, what="candidates")
+    table, candidates = ([one[i] for one in found] for i in (0, 1))
     if all(isinstance(row.error, str) for row in table):
         _raise_if_data(estimator, combinations[0], X, more | known_rows)
     return Selection(table, candidates, criterion)
@@ -232,18 +237,17 @@ def _candidate(
     more: dict[str, Any],
     known: dict[str, Any],
     criterion: str,
+    parts: list[Fold] | None,
 ) -> tuple[Candidate, Any]:
     """Fit one combination; a failure becomes a row of the table."""
     fitted = clone(estimator).set_params(**params)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # told in the table instead
-            fitted.fit(X, **more, **known)
-            value = _value(fitted, criterion, X, more)
+        fitted.fit(X, **more, **known)
+        value = _value(fitted, criterion, X, more, parts)
     except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         failed = Candidate(params, math.nan, math.nan, 0, False, (), 0, str(error))
         return failed, None
-    result, count = fitted.result_, fitted.n_parameters()
+    result, count = fitted.result_, _count(fitted)
     remarks: tuple[str, ...] = ()
     if count >= result.weight:
         rows = f"{result.weight:g} row{'' if result.weight == 1 else 's'}"
@@ -260,8 +264,20 @@ def _candidate(
     return row, fitted
 
 
-def _value(fitted: Any, criterion: str, X: Any, more: dict[str, Any]) -> float:
+def _count(fitted: Any) -> int:
+    """Free parameters; of an estimator that does not count them, those of its model."""
+    if hasattr(fitted, "n_parameters"):
+        return int(fitted.n_parameters())
+    result = fitted.result_
+    return FlatSpace(result.model.constraints(), result.params).size
+
+
+def _value(
+    fitted: Any, criterion: str, X: Any, more: dict[str, Any], parts: list[Fold] | None
+) -> float:
     """The criterion of a fit to these very data; AIC and BIC without another pass over them."""
+    if parts is not None:
+        return -2 * math.fsum(held_out_loglik(fitted, part) for part in parts)
     if criterion == "icl":
         return float(fitted.icl(X, **more))
     result, count = fitted.result_, fitted.n_parameters()

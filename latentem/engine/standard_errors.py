@@ -108,9 +108,7 @@ def standard_errors(
     [0.2505, 0.35]
     """
     if method not in METHODS:
-        raise ValueError(
-            f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}"
-        )
+        raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
     problem = problem_of(fitted, X, sample_weight, lengths, labels)
     if problem.model.constraints() is None:
         raise ValueError(
@@ -129,9 +127,7 @@ def standard_errors(
                 return _by_information(problem, method, blocks, backend)
             except (np.linalg.LinAlgError, ValueError) as error:
                 reasons = "".join(f"; {note}" for note in found.notes)
-                raise ValueError(
-                    f"there are no standard errors here: {error}{reasons}"
-                ) from None
+                raise ValueError(f"there are no standard errors here: {error}{reasons}") from None
     replicates = bootstrap(problem, resampling, n_replicates, random_state, jobs, progress)
     return _by_replicates(problem, replicates, f"bootstrap ({resampling})")
 
@@ -163,7 +159,9 @@ def _by_information(
     covariance = jacobian @ inverse.covariance @ jacobian.T
     covariance[unknown] = covariance[:, unknown] = np.nan
     covariance[unknown, unknown] = np.inf
-    remarks = dict.fromkeys(np.flatnonzero(inside.held & ~running).tolist(), "on its boundary, held")
+    remarks = dict.fromkeys(
+        np.flatnonzero(inside.held & ~running).tolist(), "on its boundary, held"
+    )
     remarks |= dict.fromkeys(np.flatnonzero(running).tolist(), "runs to its boundary, held")
     remarks |= dict.fromkeys(np.flatnonzero(unknown).tolist(), "not settled by the data")
     notes = []

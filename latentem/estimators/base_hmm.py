@@ -32,6 +32,7 @@ from latentem.estimators.chain_starting import begin_at
 from latentem.estimators.hmm_decoding import DecodingMethods
 from latentem.estimators.outside import named_columns, of_sequences, sample_rows, source_of
 from latentem.estimators.settings import em_settings, generator, nothing_half_done
+from latentem.estimators.validation import check_weights
 from latentem.models import decoding
 from latentem.models.hidden_markov import HiddenMarkov, HiddenMarkovParams
 from latentem.models.sequences import row_weights
@@ -369,6 +370,22 @@ class BaseHMM(DecodingMethods, BaseEstimator):
         model, _, data = self._table(X, lengths, sample_weight)
         count = row_weights(model.seen(data)).sum()
         return -2 * score + self.n_parameters() * float(np.log(count))
+
+    def icl(self, X: Any, lengths: Any = None, sample_weight: Any = None) -> float:
+        """BIC with a price for uncertain paths, smaller is better.
+
+        ``icl = bic - 2 sum_s w_s log p(path_s | x_s)`` with the Viterbi path of each sequence
+        (Biernacki, Celeux and Govaert 2000, doi:10.1109/34.865189; Celeux and Durand 2008,
+        doi:10.1007/s00180-007-0097-1).
+        """
+        joint = self._decoded(decoding.decode, X, lengths, weights=sample_weight).loglik
+        rows = self._decoded(decoding.log_likelihoods, X, lengths, weights=sample_weight).loglik
+        weights = check_weights(sample_weight, len(rows), "sequence")
+        present = slice(None) if weights is None else weights > 0
+        own = np.ones(len(rows)) if weights is None else weights
+        surprise = np.where(np.isfinite(rows), joint, 0.0) - np.where(np.isfinite(rows), rows, 0.0)
+        price = float(own[present] @ surprise[present])
+        return self.bic(X, lengths, sample_weight) - 2 * price
 
     def save(self, path: Any) -> None:
         """Write the fitted model to an ``.npz`` file, without pickle; see `latentem.load`."""

@@ -127,9 +127,7 @@ def test_on_the_boundary():
     model.set_params(weights_init=[0.4, 0.6], family_init=start).fit(counts)
     errors = standard_errors(model, counts)
     assert errors["lambdas"][0, 0] == 0.0
-    assert errors.notes == (
-        "on the boundary, so taken as known with error 0: lambdas[0, 0]",
-    )
+    assert errors.notes == ("on the boundary, so taken as known with error 0: lambdas[0, 0]",)
     # The other rate and the weight as where the rate of zeros is declared known.
     assert errors["lambdas"][1, 0] == pytest.approx(np.sqrt(5.5 / 8), rel=0.05)
     assert errors["weights"][0] == pytest.approx(np.sqrt(1 / 3 * 2 / 3 / 12), rel=0.05)
