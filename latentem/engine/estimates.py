@@ -121,7 +121,7 @@ class StandardErrors(Mapping[str, Array]):
         >>> errors = standard_errors(GaussianMixture(1).fit(X), X)
         >>> lower, upper = errors.confidence_interval(0.9)["means"]
         >>> lower.round(2).tolist(), upper.round(2).tolist()
-        ([[2.87]], [[3.51]])
+        ([[2.85]], [[3.48]])
         """
         if not (isinstance(level, float | np.floating) and 0 < level < 1):
             raise ValueError(f"level must lie between 0 and 1, such as 0.95, got {level!r}")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from latentem import Bounded, Fixed, Positive, PositiveDefinite, Real, Simplex, Simplices
-from latentem.engine import constraints
-from latentem.engine.constraints import _contrasts
+from latentem.engine import log_contrasts
+from latentem.engine.log_contrasts import _contrasts
 
 numbers = st.floats(-20, 20)
 shapes = st.sampled_from([(), (1,), (3,), (2, 3)])
@@ -58,7 +58,7 @@ def test_simplex_from_any_coordinates(flat):
 def test_many_categories_have_the_same_coordinates_without_a_matrix(rng, monkeypatch):
     rows = rng.dirichlet(np.ones(40), size=3)
     flat = Simplex().pack(rows)
-    monkeypatch.setattr(constraints, "DENSE", 8)
+    monkeypatch.setattr(log_contrasts, "DENSE", 8)
     np.testing.assert_allclose(Simplex().pack(rows), flat, rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(Simplex().unpack(flat, rows), rows, rtol=1e-11)
     back_and_there(Simplex(), 0.1 * flat, rows)
