@@ -24,6 +24,9 @@ _PUBLIC = {
     "alignment_error_rate": "estimators.pharaoh",
     "from_pharaoh": "estimators.pharaoh",
     "to_pharaoh": "estimators.pharaoh",
+    "PoissonReconstruction": "estimators.reconstruction",
+    "Tomography": "estimators.reconstruction",
+    "Deconvolution": "estimators.reconstruction",
     "impute_multiple": "estimators.multiple_imputation",
     "Imputations": "estimators.multiple_imputation",
     "pool": "estimators.pooling",
@@ -76,7 +79,7 @@ _PUBLIC = {
     "ImpossibleRowWarning": "engine.warnings",
     "NotIdentifiedWarning": "engine.warnings",
 }
-_MODULES = ("datasets", "families", "models", "plot", "testing")
+_MODULES = ("datasets", "families", "models", "operators", "plot", "testing")
 
 __all__ = sorted([*_PUBLIC, *_MODULES, "__version__"])
 

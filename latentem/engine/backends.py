@@ -30,7 +30,15 @@ from latentem.engine.model import Expectation, LatentModel
 from latentem.engine.sources import Empty, expectation
 from latentem.engine.sums import TreeSum
 
-__all__ = ["Backend", "SerialBackend", "ThreadBackend", "backend_for", "one_blas_thread", "spread"]
+__all__ = [
+    "Backend",
+    "SerialBackend",
+    "ThreadBackend",
+    "backend_for",
+    "idle_threads",
+    "one_blas_thread",
+    "spread",
+]
 
 
 class Backend(ABC):
@@ -143,6 +151,15 @@ def spread(function: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
         if error is not None:
             raise error
     return found
+
+
+def idle_threads() -> int:
+    """How many threads the E-step of the block at hand may use: more than one where it is alone.
+
+    For libraries that bring threads of their own.
+    """
+    backend = _lent.get()
+    return 1 if backend is None else backend.n_jobs
 
 
 def _with_settings(function: Callable[[Any], Any]) -> Callable[[Any], Any]:

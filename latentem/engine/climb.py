@@ -290,6 +290,8 @@ class Climb:
         if new.objective == -math.inf:
             return Reason.IMPOSSIBLE if self.n_iter > 1 else None
         gain = new.objective - point.objective
+        if self.settings.stopping == "gradient" and self._level(new):
+            return Reason.GRADIENT
         if step not in ("em", "certify"):
             self._jump(new.objective, unit)
             return None
@@ -297,12 +299,17 @@ class Climb:
             return None
         self.tail.add(gain, unit)
         before, self._before = self._before, point.params
-        if self.settings.tol == 0:
+        if self.settings.tol == 0 or self.settings.stopping == "gradient":
             return None
         reason = self._step_rule() if self.settings.stopping == "step" else self._gain_rule()
         if reason is not None and before is not None and growing(before, point.params, new.params):
             return None  # not a maximum but a saddle, which the climb is about to leave
         return reason
+
+    def _level(self, new: Point) -> bool:
+        """The conditions of a maximum hold at a point, whatever led there."""
+        tol = self.settings.tol
+        return tol > 0 and self.model.kkt_residual(new.params, new.statistics) <= tol
 
     def _jump(self, objective: float, unit: float) -> None:
         """An accepted proposal: the plain sequence begins anew."""

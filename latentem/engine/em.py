@@ -24,6 +24,7 @@ from latentem.engine.model import Diagnosis, LatentModel
 from latentem.engine.progress import progress_bar
 from latentem.engine.result import CollapsedError, EMResult, History, Reason, Start, State
 from latentem.engine.sources import Partitions, Source
+from latentem.engine.subsets import SubsetClimb
 from latentem.engine.warnings import (
     ConvergenceWarning,
     DegenerateComponentWarning,
@@ -49,14 +50,15 @@ class EM:
     tol : float
         With ``stopping="aitken"`` the projected remaining gain of the objective,
         in nats of the whole weighted sample, at which to stop; with ``"step"``
-        the 2-norm of ``F(x) - x`` in natural parameters. 0 runs exactly
-        `max_iter` maps.
+        the 2-norm of ``F(x) - x`` in natural parameters; with ``"gradient"`` what the
+        model measures. 0 runs exactly `max_iter` maps.
     max_iter : int
         Most EM maps (M-steps), those inside accelerated cycles included.
     accelerate : {"auto", "squarem", "anderson"}, Accelerator factory or None
         "auto" starts with plain EM and turns SQUAREM on once plain EM is seen to
         be slow. None is plain EM.
-    stopping : {"aitken", "step"}
+    stopping : {"aitken", "step", "gradient"}
+        "gradient" stops where ``LatentModel.kkt_residual`` is at most `tol`.
     space : {"unconstrained", "natural"}
         Coordinates in which acceleration extrapolates.
     n_init : int
@@ -70,6 +72,11 @@ class EM:
         None uses the cores the process may use. Results do not depend on it.
     block_size : int, optional
         Units per block; by default the model decides.
+    subsets : int
+        Ordered subsets: an M-step after each n-th part of the blocks, its statistics scaled
+        up. Each pass over the data is about as good as n maps of EM, without a promise of
+        convergence; nothing is accelerated, and `tol` is a change of the log-likelihood from
+        pass to pass. See `latentem.engine.subsets`.
     callbacks : sequence of callables
         Each is called with every `State`; one that returns True stops the fit, the
         starts that have not begun included.
@@ -95,13 +102,14 @@ class EM:
     tol: float = 1e-3
     max_iter: int = 1000
     accelerate: Literal["auto", "squarem", "anderson"] | Callable[[], Accelerator] | None = "auto"
-    stopping: Literal["aitken", "step"] = "aitken"
+    stopping: Literal["aitken", "step", "gradient"] = "aitken"
     space: Literal["unconstrained", "natural"] = "unconstrained"
     n_init: int = 1
     on_decrease: Literal["revert", "warn", "raise", "ignore"] = "revert"
     backend: Backend | None = None
     n_jobs: int | None = None
     block_size: int | None = None
+    subsets: int = 1
     callbacks: Sequence[Callback] = ()
     progress: bool = False
     time_limit: float | None = None
@@ -113,12 +121,12 @@ class EM:
     def __post_init__(self) -> None:
         if not (isinstance(self.tol, int | float | np.number) and self.tol >= 0):
             raise ValueError(f"tol must be a number >= 0, got {self.tol!r}")
-        for name, least in (("max_iter", 0), ("n_init", 1)):
+        for name, least in (("max_iter", 0), ("n_init", 1), ("subsets", 1)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
                 raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
         choices = {
-            "stopping": ("aitken", "step"),
+            "stopping": ("aitken", "step", "gradient"),
             "space": ("unconstrained", "natural"),
             "on_decrease": ("revert", "warn", "raise", "ignore"),
         }
@@ -126,6 +134,8 @@ class EM:
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
         known = ("auto", "squarem", "anderson", None)
+        if self.subsets > 1 and self.checkpoint is not None:
+            raise ValueError("ordered subsets keep no checkpoints: leave checkpoint out")
         if not (self.accelerate in known or callable(self.accelerate)):
             raise ValueError(
                 f"accelerate must be 'auto', 'squarem', 'anderson', None or a callable that makes "
@@ -179,6 +189,8 @@ class EM:
         given = start is not None and not callable(start)
         starts = start if isinstance(start, list) else [start] * (1 if given else self.n_init)
         generators = np.random.default_rng(rng).spawn(len(starts))
+        if resume is not None and self.subsets > 1:
+            raise ValueError("ordered subsets cannot be resumed: leave resume out, or subsets=1")
         saved = None if resume is None else read_checkpoint(resume, self, model)
         if saved is not None:
             generators = saved.generators()
@@ -197,7 +209,7 @@ class EM:
             done, first = [_light(track) for track in tracks], len(tracks)
             for index in range(first, len(starts)):
                 history, last = History(), None
-                climb = Climb(self, model, blocks, backend, partial(begin, index), index)
+                climb = self._climb(model, blocks, backend, partial(begin, index), index)
                 if saved is not None and saved.running and index == first:
                     climb.resume(saved)
                     history = History(saved.rows())
@@ -247,7 +259,8 @@ class EM:
         """
         blocks = self._blocks(model, data)
         begin = partial(_start, model, blocks, start, np.random.default_rng(rng))
-        states = self._told(Climb(self, model, blocks, self._backend(), begin), time.perf_counter())
+        climb = self._climb(model, blocks, self._backend(), begin)
+        states = self._told(climb, time.perf_counter())
         while True:
             with one_blas_thread():
                 state = next(states, None)
@@ -269,7 +282,14 @@ class EM:
             )
         return Partitions(model, data, self.block_size)
 
-    def _told(self, climb: Climb, began: float) -> Iterator[State]:
+    def _climb(
+        self, model: LatentModel, blocks: Any, backend: Backend, begin: Any, number: int = 0
+    ) -> Climb | SubsetClimb:
+        """What takes one start to its end."""
+        kind = Climb if self.subsets == 1 else SubsetClimb
+        return kind(self, model, blocks, backend, begin, number)
+
+    def _told(self, climb: Climb | SubsetClimb, began: float) -> Iterator[State]:
         """The states of a climb, shown to the callbacks; one that returns True ends it."""
         for state in climb:
             stop = [bool(callback(state)) for callback in self.callbacks]

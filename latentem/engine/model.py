@@ -62,6 +62,7 @@ class LatentModel(ABC):
     ``constraints``      acceleration, ``n_parameters``, AIC, BIC, standard errors
     ``log_prior``        MAP: the objective is log-likelihood + log prior
     ``expected_loglik``  Q, for standard errors without p^2 E-steps and `check_model`
+    ``kkt_residual``     ``EM(stopping="gradient")``
     ``blocks``           data that are not an array or a tuple of arrays
     ``diagnose``         words about degenerate or empty components
     ``sample``           simulation, bootstrap, simulate-and-recover in `check_model`
@@ -155,6 +156,17 @@ class LatentModel(ABC):
         """Q(params) at given statistics, without the prior; linear in the statistics."""
         raise NotImplementedError(
             f"{type(self).__name__} defines no expected_loglik(params, statistics)"
+        )
+
+    def kkt_residual(self, params: Any, statistics: Any) -> float:
+        """How far parameters, with their own statistics, are from the conditions of a maximum.
+
+        0 where the gradient of the objective vanishes, or points out of the set at its
+        boundary; in a unit of the model's choice.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} defines no kkt_residual(params, statistics), which "
+            "stopping='gradient' needs"
         )
 
     def blocks(self, data: Any, size: int | None = None) -> Iterable[Any]:

@@ -20,9 +20,11 @@ class Reason(Enum):
 
     CONVERGED = (True, "the projected remaining gain is within tol")
     STEP = (True, "the step of an EM map is within tol")
+    GRADIENT = (True, "the conditions of a maximum hold within tol")
     ROUNDING = (True, "the gains fell below what float64 resolves")
     MAX_ITER = (False, "max_iter was reached before the stopping rule was met")
     DECREASED = (False, "an EM map lowered the objective and was taken back")
+    SUBSETS = (False, "ordered subsets made their passes: fast, but they promise no convergence")
     CALLBACK = (False, "a callback stopped the fit")
     TIME_LIMIT = (False, "time_limit was reached before the stopping rule was met")
     INTERRUPTED = (False, "the fit was interrupted, and this is the best so far")
@@ -75,8 +77,8 @@ class History:
     """The record of a fit: one entry per point tried, as columns.
 
     Columns: ``n_iter`` (maps so far), ``step`` ("start", "em", "squarem",
-    "anderson", "certify"), ``objective`` (of the point that stands), ``tried`` (of this point),
-    ``accepted``, ``projected_gain``, ``seconds`` since the start.
+    "anderson", "certify", "subsets"), ``objective`` (of the point that stands), ``tried`` (of this
+    point), ``accepted``, ``projected_gain``, ``seconds`` since the start.
     """
 
     columns = ("n_iter", "step", "objective", "tried", "accepted", "projected_gain", "seconds")

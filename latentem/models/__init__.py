@@ -1,12 +1,14 @@
-"""Latent structures of any family; the normal distribution and factors; word alignment."""
+"""Latent structures of any family; normal distribution, factors; words; images behind counts."""
 
 from latentem.models.factor_analyzer import FactorAnalyzer, FactorParams
 from latentem.models.hidden_markov import HiddenMarkov, HiddenMarkovParams
+from latentem.models.image_prior import ImagePrior, IntensityPrior, SmoothnessPrior
 from latentem.models.mixture import Mixture, MixtureParams
 from latentem.models.normal import MultivariateNormal, NormalParams
 from latentem.models.normal_prior import NormalPrior
 from latentem.models.parallel_text import ParallelText, WordPairs
 from latentem.models.word_alignment import AlignmentParams, WordAlignment
+from latentem.models.poisson_linear import Image, Measurements, PoissonLinear
 
 __all__ = [
     "AlignmentParams",
@@ -14,6 +16,10 @@ __all__ = [
     "FactorParams",
     "HiddenMarkov",
     "HiddenMarkovParams",
+    "Image",
+    "ImagePrior",
+    "IntensityPrior",
+    "Measurements",
     "Mixture",
     "MixtureParams",
     "MultivariateNormal",
@@ -22,4 +28,6 @@ __all__ = [
     "ParallelText",
     "WordAlignment",
     "WordPairs",
+    "PoissonLinear",
+    "SmoothnessPrior",
 ]
