@@ -210,7 +210,8 @@ class EM:
             for index in range(first, len(starts)):
                 history, last = History(), None
                 climb = self._climb(model, blocks, backend, partial(begin, index), index)
-                if saved is not None and saved.running and index == first:
+                going_on = saved is not None and saved.running and index == first
+                if saved is not None and going_on and isinstance(climb, Climb):
                     climb.resume(saved)
                     history = History(saved.rows())
                 try:

@@ -38,7 +38,7 @@ __all__ = ["Image", "Measurements", "PoissonLinear", "ReconstructionStatistics"]
 
 Array = np.ndarray
 #: Multiplications of one block of a product, by which the data are cut.
-BLOCK = 2_000_000
+BLOCK = 500_000
 #: Blocks at most: each adds images.
 MOST_BLOCKS = 8
 
@@ -162,7 +162,9 @@ class PoissonLinear(LatentModel):
 
     def e_step(self, prepared: Image, block: Measurements) -> Expectation:
         x, y = prepared.x, block.y
-        mean = block.operator.forward(x) + block.background
+        mean = block.operator.forward(x)
+        if np.ndim(block.background) or block.background:
+            mean = mean + block.background
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = y / mean
             if mean.min(initial=1.0) > 0:

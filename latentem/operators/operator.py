@@ -175,7 +175,7 @@ def _checked(matrix: Any) -> Any:
             f"operator has shape {matrix.shape}: it is a matrix with a row for each measurement "
             "and a column for each pixel"
         )
-    for wrong, what in ((~np.isfinite(entries), "not finite"), (entries < 0, "negative")):
+    for wrong, what in ((~np.isfinite(entries), "infinite or NaN"), (entries < 0, "negative")):
         if wrong.any():
             if where is None:
                 at = int(np.argmax(wrong))
@@ -185,7 +185,7 @@ def _checked(matrix: Any) -> Any:
                 row, column = (int(i) for i in np.argwhere(wrong)[0])
                 value = where[row, column]
             raise ValueError(
-                f"operator[{row}, {column}] is {value:g}: entries must not be {what}, they are "
+                f"operator[{row}, {column}] is {value:g}: entries are never {what}, they are "
                 "shares of a pixel that a measurement sees"
             )
     return matrix
@@ -245,16 +245,16 @@ class _Foreign(Operator):
                 f"{what} of {self.name} makes {values.min():.3g} of numbers that are not negative: "
                 "its entries must not be negative"
             )
-        return resolved(values)
+        return resolved(values.copy())
 
 
 def resolved(values: Array) -> Array:
-    """Values of a transform without what is rounding: below its resolution they are at it.
+    """Values of a transform, in place, without its rounding: those below its resolution are at it.
 
     Sums of non-negative numbers come out of a Fourier transform a little off, and negative
     where they are 0.
     """
-    return np.maximum(values, RESOLUTION * float(values.max(initial=0.0)))
+    return np.maximum(values, RESOLUTION * float(values.max(initial=0.0)), out=values)
 
 
 def as_operator(operator: Any, data_shape: tuple[int, ...]) -> Operator:

@@ -65,7 +65,20 @@ def reach_impossible():
     return quietly(Scripted(lambda x: -math.inf))
 
 
+def reach_gradient():
+    return quietly(Level(), tol=1e-4, stopping="gradient")
+
+
+class Level(Scripted):
+    """One that knows its gradient, which is -2 x."""
+
+    def kkt_residual(self, params, statistics):
+        assert statistics == (params.x,), "statistics belong to the parameters"
+        return abs(2 * params.x)
+
+
 REACH = {
+    Reason.GRADIENT: reach_gradient,
     Reason.CONVERGED: reach_converged,
     Reason.STEP: reach_step,
     Reason.ROUNDING: reach_rounding,
@@ -80,7 +93,7 @@ REACH = {
 def test_each_reason_is_reached_and_the_loglik_belongs_to_the_params(reason):
     result = REACH[reason]()
     assert result.reason is reason
-    assert result.converged is (reason in (Reason.CONVERGED, Reason.STEP, Reason.ROUNDING))
+    assert result.converged is reason.converged
     assert result.loglik == result.model.loglik(result.params.x)
     assert result.statistics == (result.params.x,)
     assert result.n_iter == result.model.maps
@@ -88,8 +101,21 @@ def test_each_reason_is_reached_and_the_loglik_belongs_to_the_params(reason):
     assert result.history["objective"][-1] == result.objective
 
 
+def test_gradient_rule_stops_at_the_first_point_that_is_level():
+    result = reach_gradient()
+    assert abs(2 * result.params.x) <= 1e-4 < abs(4 * result.params.x)
+    leaping = quietly(Level(), tol=1e-4, stopping="gradient", accelerate="squarem")
+    assert abs(2 * leaping.params.x) <= 1e-4
+
+
+def test_gradient_rule_needs_a_gradient():
+    with pytest.raises(NotImplementedError, match="Scripted defines no kkt_residual"):
+        run(Scripted(), stopping="gradient")
+
+
 def test_collapse_is_the_reason_left_over():
-    outside = {Reason.TIME_LIMIT, Reason.INTERRUPTED}  # see test_checkpoints.py
+    # See test_checkpoints.py and test_subsets.py.
+    outside = {Reason.TIME_LIMIT, Reason.INTERRUPTED, Reason.SUBSETS}
     assert set(Reason) - set(REACH) - outside == {Reason.COLLAPSED}
     with pytest.raises(CollapsedError, match="the only start collapsed: after 0 maps, a covari"):
         run(Scripted(step=singular))
