@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from latentem.engine.acceleration import Accelerator
-from latentem.engine.em import Callback
+from latentem.engine.em import EM, Callback
 from latentem.engine.result import EMResult
 from latentem.engine.warnings import NotIdentifiedWarning, tell
 from latentem.estimators.image_checks import (
@@ -23,7 +23,7 @@ from latentem.estimators.image_checks import (
     check_start,
     unseen,
 )
-from latentem.estimators.settings import em_settings, nothing_half_done
+from latentem.estimators.settings import kept, nothing_half_done
 from latentem.models.image_prior import ImagePrior
 from latentem.models.poisson_linear import Image, Measurements, PoissonLinear
 from latentem.operators.convolution import Boundary, Convolution
@@ -71,8 +71,13 @@ class PoissonReconstruction(BaseEstimator):
         None uses the cores the process may use. Results do not depend on it.
     callbacks : sequence of callables, optional
         Each is called with every `State`; one that returns True stops the fit.
-    verbose : int
     progress : bool
+    time_limit : float, optional
+        Seconds after which to stop; the image so far stands.
+    checkpoint : path, optional
+        Where to keep the whole state of the fit, for ``fit(..., resume=path)``.
+    checkpoint_every : int or str
+        EM points, or seconds such as "30s", between two checkpoints.
 
     Attributes
     ----------
@@ -111,8 +116,6 @@ class PoissonReconstruction(BaseEstimator):
     result_: EMResult
     operator_: Operator
     background_: Any
-    #: The log-likelihood is concave, so every start leads to the same one.
-    n_init = 1
 
     def __init__(
         self,
@@ -126,9 +129,11 @@ class PoissonReconstruction(BaseEstimator):
         accelerate: Accelerate = "auto",
         stopping: Stopping = "aitken",
         n_jobs: int | None = None,
-        callbacks: Sequence[Callback] | None = None,
-        verbose: int = 0,
+        callbacks: Sequence[Callback] = (),
         progress: bool = False,
+        time_limit: float | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | str = "30s",
     ):
         self.operator = operator
         self.background = background
@@ -140,14 +145,16 @@ class PoissonReconstruction(BaseEstimator):
         self.stopping = stopping
         self.n_jobs = n_jobs
         self.callbacks = callbacks
-        self.verbose = verbose
         self.progress = progress
+        self.time_limit = time_limit
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     def _operator(self, y: Array) -> Operator:
         """The operator that made data of this shape."""
         return as_operator(self.operator, y.shape)
 
-    def fit(self, y: Any, start: Any = None) -> Self:
+    def fit(self, y: Any, start: Any = None, resume: Any = None) -> Self:
         """Reconstruct the image behind `y`.
 
         Parameters
@@ -157,6 +164,8 @@ class PoissonReconstruction(BaseEstimator):
         start : array-like, optional
             Image to begin with, in the shape of `image_`; pixels of 0 stay 0. By default all
             pixels are alike.
+        resume : path, optional
+            A checkpoint of a fit to the same data, to go on from.
 
         Raises
         ------
@@ -164,11 +173,21 @@ class PoissonReconstruction(BaseEstimator):
             For data, an operator or arguments that cannot be; nothing is changed then.
         """
         with nothing_half_done(self):
-            return self._fit(y, start)
+            return self._fit(y, start, resume)
 
-    def _fit(self, y: Any, start: Any) -> Self:
+    def _fit(self, y: Any, start: Any, resume: Any) -> Self:
         model = PoissonLinear(self.prior, self.subsets)
-        settings = replace(em_settings(self), subsets=self.subsets)
+        settings = EM(
+            tol=self.tol,
+            max_iter=self.max_iter,
+            accelerate=self.accelerate,
+            stopping=self.stopping,
+            subsets=self.subsets,
+            n_jobs=self.n_jobs,
+            callbacks=self.callbacks,
+            progress=bool(self.progress),
+            **kept(self),
+        )
         counts, kind = check_counts(y)
         operator = self._operator(counts)
         check_prior(self.prior, operator)
@@ -177,7 +196,7 @@ class PoissonReconstruction(BaseEstimator):
         sensitivity = np.sum([block.sensitivity for block in blocks], axis=0)
         check_reach(operator, counts, background, sensitivity)
         first = None if start is None else Image(check_start(start, operator))
-        result = settings.run(model, blocks, start=first)
+        result = settings.run(model, blocks, start=first, resume=resume)
         self.operator_, self.background_, self.result_ = operator, background, result
         self.image_ = operator.crop(result.params.x).astype(kind)
         self.sensitivity_ = operator.crop(sensitivity)
@@ -230,8 +249,8 @@ class Tomography(PoissonReconstruction):
         Angles in degrees; by default even steps from 0 to below 180.
     circle : bool
         The image is 0 outside the circle that fits into it, as for ``radon(circle=True)``.
-    background, prior, subsets, tol, max_iter, accelerate, stopping, n_jobs, callbacks, verbose, \
-progress
+    background, prior, subsets, tol, max_iter, accelerate, stopping, n_jobs, callbacks, progress, \
+time_limit, checkpoint, checkpoint_every
         As for `PoissonReconstruction`. Subsets are interleaved over the angles.
 
     Attributes
@@ -270,9 +289,11 @@ progress
         accelerate: Accelerate = "auto",
         stopping: Stopping = "aitken",
         n_jobs: int | None = None,
-        callbacks: Sequence[Callback] | None = None,
-        verbose: int = 0,
+        callbacks: Sequence[Callback] = (),
         progress: bool = False,
+        time_limit: float | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | str = "30s",
     ):
         self.theta = theta
         self.circle = circle
@@ -285,8 +306,10 @@ progress
         self.stopping = stopping
         self.n_jobs = n_jobs
         self.callbacks = callbacks
-        self.verbose = verbose
         self.progress = progress
+        self.time_limit = time_limit
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     def _operator(self, y: Array) -> Operator:
         if y.ndim != 2:
@@ -315,8 +338,8 @@ class Deconvolution(PoissonReconstruction):
         is used as it is: divide it by its sum for an image in the unit of the data.
     boundary : {"unknown", "zero"}
         What is outside the frame: something that is estimated too, or darkness.
-    background, prior, subsets, tol, max_iter, accelerate, stopping, n_jobs, callbacks, verbose, \
-progress
+    background, prior, subsets, tol, max_iter, accelerate, stopping, n_jobs, callbacks, progress, \
+time_limit, checkpoint, checkpoint_every
         As for `PoissonReconstruction`; a convolution has no subsets.
 
     Attributes
@@ -362,9 +385,11 @@ progress
         accelerate: Accelerate = "auto",
         stopping: Stopping = "aitken",
         n_jobs: int | None = None,
-        callbacks: Sequence[Callback] | None = None,
-        verbose: int = 0,
+        callbacks: Sequence[Callback] = (),
         progress: bool = False,
+        time_limit: float | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | str = "30s",
     ):
         self.psf = psf
         self.boundary = boundary
@@ -377,8 +402,10 @@ progress
         self.stopping = stopping
         self.n_jobs = n_jobs
         self.callbacks = callbacks
-        self.verbose = verbose
         self.progress = progress
+        self.time_limit = time_limit
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     def _operator(self, y: Array) -> Operator:
         return Convolution(self.psf, y.shape, self.boundary)

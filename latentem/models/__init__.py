@@ -7,8 +7,8 @@ from latentem.models.mixture import Mixture, MixtureParams
 from latentem.models.normal import MultivariateNormal, NormalParams
 from latentem.models.normal_prior import NormalPrior
 from latentem.models.parallel_text import ParallelText, WordPairs
-from latentem.models.word_alignment import AlignmentParams, WordAlignment
 from latentem.models.poisson_linear import Image, Measurements, PoissonLinear
+from latentem.models.word_alignment import AlignmentParams, WordAlignment
 
 __all__ = [
     "AlignmentParams",
