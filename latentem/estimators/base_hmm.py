@@ -21,7 +21,6 @@ from latentem.engine.result import EMResult
 from latentem.engine.sources import Source
 from latentem.engine.starts import NAMES, InitParams
 from latentem.estimators.chain_checks import (
-    check_fixed,
     check_probabilities,
     check_sequences,
     check_transitions,
@@ -32,7 +31,7 @@ from latentem.estimators.chain_starting import begin_at
 from latentem.estimators.hmm_decoding import DecodingMethods
 from latentem.estimators.outside import named_columns, of_sequences, sample_rows, source_of
 from latentem.estimators.settings import em_settings, generator, nothing_half_done
-from latentem.estimators.validation import check_weights
+from latentem.estimators.validation import check_fixed, check_weights
 from latentem.models import decoding
 from latentem.models.hidden_markov import HiddenMarkov, HiddenMarkovParams
 from latentem.models.sequences import row_weights
@@ -62,6 +61,8 @@ class BaseHMM(DecodingMethods, BaseEstimator):
     fixed: Sequence[str] | Mapping[str, Any]
     stationary: bool
     memory: Literal["full", "checkpoint"]
+    startprob_prior: Any
+    transmat_prior: Any
     init_params: InitParams
     random_state: Any
     n_jobs: int | None
@@ -104,7 +105,7 @@ class BaseHMM(DecodingMethods, BaseEstimator):
 
     def _fixed(self) -> dict[str, Any]:
         """The argument `fixed`, checked, as a dict."""
-        return check_fixed(self.fixed, tuple(self._GROUPS))
+        return check_fixed(self.fixed, ("startprob", "transmat", *self._GROUPS))
 
     def _model(self, family: Family | None = None) -> HiddenMarkov:
         chain = {key: value for key, value in self._fixed().items() if key not in self._GROUPS}
@@ -116,7 +117,13 @@ class BaseHMM(DecodingMethods, BaseEstimator):
             fixed=chain,
             stationary=self.stationary,
             memory=self.memory,
+            startprob_prior=self.startprob_prior,
+            transmat_prior=self.transmat_prior,
         )
+
+    def _kept(self) -> dict[str, Any]:
+        """What the argument `fixed` keeps of the family."""
+        return {group: kept for group, kept in self._fixed().items() if group in self._GROUPS}
 
     def fit(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,6 +31,7 @@ from latentem.estimators.settings import em_settings, generator, nothing_half_do
 from latentem.estimators.starting import family_like, fixed_groups, weights_under
 from latentem.estimators.validation import (
     Table,
+    check_fixed,
     check_labels,
     check_responsibilities,
     check_start_weights,
@@ -57,7 +58,7 @@ class BaseMixture(DensityMixin, BaseEstimator):
     _GROUPS: ClassVar[tuple[str, ...]] = ("weights",)
 
     n_components: int
-    fixed: Sequence[str]
+    fixed: Sequence[str] | Mapping[str, Any]
     init_params: InitParams
     weights_init: Any
     weights_prior: Any
@@ -95,17 +96,13 @@ class BaseMixture(DensityMixin, BaseEstimator):
             self._family() if family is None else family,
             self.n_components if n_components is None else n_components,
             self.init_params,
-            fixed=tuple(group for group in self._fixed_groups() if group == "weights"),
+            fixed={group: kept for group, kept in self._fixed().items() if group == "weights"},
             weights_prior=self.weights_prior,
         )
 
-    def _fixed_groups(self) -> tuple[str, ...]:
-        """The argument `fixed`, checked."""
-        fixed, known = self.fixed, self._GROUPS
-        names = isinstance(fixed, list | tuple) and all(isinstance(name, str) for name in fixed)
-        if not names or set(fixed) - set(known):
-            raise ValueError(f"fixed must be a tuple of names from {known}, got {fixed!r}")
-        return tuple(fixed)
+    def _fixed(self) -> dict[str, Any]:
+        """The argument `fixed`, checked, as a dict."""
+        return check_fixed(self.fixed, self._GROUPS)
 
     def _fitted_family(self) -> Family:
         """The family that the fitted attributes belong to."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from latentem.estimators.validation import (
 from latentem.models.sequences import sequences
 
 __all__ = [
-    "check_fixed",
     "check_probabilities",
     "check_sequences",
     "check_states",
@@ -163,21 +161,3 @@ def check_states(
         needs = ", ".join(map(str, lead))
         raise ValueError(f"{name} must have shape ({needs}, n_features), got {found}")
     return check_shape(value, (*lead, found[-1] if width is None else width), name)
-
-
-def check_fixed(fixed: Any, groups: tuple[str, ...]) -> dict[str, Any]:
-    """The argument `fixed` as a dict of what is kept; `groups` are those of the family."""
-    known = ("startprob", "transmat", *groups)
-    if not isinstance(fixed, list | tuple | Mapping) or any(n not in known for n in fixed):
-        raise ValueError(
-            f"fixed must be a tuple of names from {known}, or a dict of them, got {fixed!r}"
-        )
-    found = dict(fixed) if isinstance(fixed, Mapping) else dict.fromkeys(fixed, True)
-    found = {group: kept for group, kept in found.items() if kept is not False}
-    for group in set(found) & set(groups):
-        if found[group] is not True:
-            raise ValueError(
-                f"fixed[{group!r}] must be True: only entries of startprob and transmat can "
-                "be fixed one by one"
-            )
-    return found

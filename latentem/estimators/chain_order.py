@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latentem.engine.family import Family
 from latentem.engine.trees import rebuild
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["in_this_order"]
 
 Array = np.ndarray
+#: Priors that all states share.
+SHARED = ("covariance_prior", "means_prior")
 
 
 def in_this_order(estimator: BaseHMM, order: Any) -> BaseHMM:
@@ -29,18 +32,33 @@ def in_this_order(estimator: BaseHMM, order: Any) -> BaseHMM:
     for name, value in estimator.get_params(deep=False).items():
         shared = name == "covariances_init" and getattr(estimator, "covariance_type", "") == "tied"
         starts = name.endswith("_init") and name != "n_init" and not shared
-        if starts or name.startswith("transmat"):
+        if name.endswith("_prior") or name == "lambdas_weight":
+            if name not in SHARED:
+                setattr(other, name, _prior_reordered(name, value, places))
+        elif starts or name.startswith("transmat"):
             setattr(other, name, _reordered(name, value, places))
+    family = getattr(estimator, "family", None)
+    if isinstance(family, Family):  # of an `HMM`
+        setattr(other, "family", family.reordered(places))  # noqa: B010
     if isinstance(estimator.fixed, Mapping):
         other.fixed = {
             group: _reordered(group, value, places) for group, value in estimator.fixed.items()
         }
     if hasattr(estimator, "model_"):
-        other.model_ = other._model(model.family)
+        other.model_ = other._model(model.family.reordered(places))
     other._startprob = model.startprob(params)[places]
     other.transmat_ = params.transmat[places][:, places]
     other._take_family(model.family.relabel(params.family, places))
     return other
+
+
+def _prior_reordered(name: str, value: Any, places: Array) -> Any:
+    """Numbers of a prior, which may be for all states, or for all columns, together."""
+    shape = np.shape(value)
+    if name == "transmat_prior" and len(shape) == 1:  # of where a transition goes
+        return np.asarray(value)[places]
+    own = len(shape) == (1 if name == "startprob_prior" else 2) and shape[0] > 1
+    return _reordered(name, value, places) if own else value
 
 
 def _reordered(name: str, value: Any, places: Array) -> Any:

@@ -16,9 +16,17 @@ from latentem.engine.family import Family
 from latentem.engine.trees import leaves
 from latentem.estimators.base_hmm import BaseHMM
 from latentem.estimators.count_hmm import CategoricalHMM, PoissonHMM
-from latentem.estimators.family_storage import check_family, family_in, family_out, pattern
+from latentem.estimators.family_storage import (
+    check_family,
+    family_in,
+    family_out,
+    pattern,
+    prior_in,
+    prior_out,
+)
 from latentem.estimators.gaussian_hmm import GMMHMM, GaussianHMM
 from latentem.estimators.hmm import HMM
+from latentem.estimators.prior_arguments import made_prior, with_prior
 from latentem.estimators.storage_parts import (
     header_part,
     refuse_unknown,
@@ -59,7 +67,8 @@ def chain_out(estimator: BaseHMM) -> tuple[dict[str, Any], dict[str, Array]]:
     if isinstance(estimator, CategoricalHMM):
         return {"family": None, "fitted_family": fitted}, {}
     if not isinstance(estimator, HMM):
-        return {"family": None}, {}
+        prior = made_prior(estimator._fitted_family())
+        return {"family": None} | ({} if prior is None else {"prior": prior_out(prior)}), {}
     header: dict[str, Any] = {"family": family_out(estimator.family), "fitted_family": fitted}
     given = estimator.family_init
     if given is None:
@@ -93,7 +102,8 @@ def chain_in(
         if family is not None:
             raise ValueError(f"it holds a {name}, so leave family= out")
         estimator = kind(**settings)
-        fitted = estimator._family()
+        prior = prior_in(header["prior"]) if "prior" in header else None
+        fitted = with_prior(estimator._family(), prior)
         if kind is CategoricalHMM:
             fitted = family_in(header.get("fitted_family"), None, "a Markov model")
     assert fitted is not None

@@ -11,9 +11,11 @@ from latentem.engine.family import Family
 from latentem.engine.starts import InitParams
 from latentem.estimators.base_hmm import BaseHMM
 from latentem.estimators.chain_checks import check_probabilities, check_states
+from latentem.estimators.prior_arguments import dirichlet_prior, gamma_prior
 from latentem.estimators.validation import check_shape
 from latentem.families.categorical import Categorical, CategoricalParams
 from latentem.families.poisson import Poisson, PoissonParams
+from latentem.families.priors import DirichletPrior
 
 __all__ = ["CategoricalHMM", "PoissonHMM"]
 
@@ -28,13 +30,19 @@ class PoissonHMM(BaseHMM):
     n_components : int
         Number of states.
     startprob_init, transmat_init, transmat_mask, fixed, stationary, memory
-        As in `HMM`; `fixed` may name "lambdas" too.
+        As in `HMM`; `fixed` may name "lambdas" too, in a dict with True, or which states or
+        entries keep theirs, (n_components,) or (n_components, n_features) bool.
     lambdas_init : (n_components, n_features) array-like, optional
         Expected counts per row.
     tol, max_iter, n_init, init_params, random_state, accelerate, stopping, n_jobs, verbose
         As in `HMM`.
     progress, callbacks, time_limit, checkpoint, checkpoint_every, batch_size, incremental
         As in `HMM`.
+    startprob_prior, transmat_prior
+        As in `HMM`.
+    lambdas_prior, lambdas_weight : float, (n_features,) or (n_components, n_features), optional
+        Shape, at least 1, and rate, above 0, of a gamma prior of `lambdas_`, as in hmmlearn; the
+        rate is in rows. The fit then is MAP, with mode (shape - 1) / rate where nothing is seen.
 
     Attributes
     ----------
@@ -86,6 +94,10 @@ class PoissonHMM(BaseHMM):
         checkpoint_every: int | str = "30s",
         batch_size: int | None = None,
         incremental: bool = False,
+        startprob_prior: Any = None,
+        transmat_prior: Any = None,
+        lambdas_prior: Any = None,
+        lambdas_weight: Any = None,
     ):
         self.n_components = n_components
         self.startprob_init = startprob_init
@@ -111,9 +123,13 @@ class PoissonHMM(BaseHMM):
         self.checkpoint_every = checkpoint_every
         self.batch_size = batch_size
         self.incremental = incremental
+        self.startprob_prior = startprob_prior
+        self.transmat_prior = transmat_prior
+        self.lambdas_prior = lambdas_prior
+        self.lambdas_weight = lambdas_weight
 
     def _family(self) -> Family:
-        return Poisson(fixed=tuple(name for name in self._fixed() if name in self._GROUPS))
+        return Poisson(self._kept(), gamma_prior(self.lambdas_prior, self.lambdas_weight))
 
     def _family_params(self) -> PoissonParams:
         width = getattr(self, "n_features_in_", None)
@@ -179,7 +195,8 @@ class CategoricalHMM(BaseHMM):
     n_components : int
         Number of states.
     startprob_init, transmat_init, transmat_mask, fixed, stationary, memory
-        As in `HMM`; `fixed` may name "emissionprob" too.
+        As in `HMM`; `fixed` may name "emissionprob" too, in a dict with True, or which states or
+        entries keep theirs, (n_components,) or (n_components, n_categories) bool.
     emissionprob_init : (n_components, n_categories) array-like, optional
         Rows sum to 1; with several columns their probabilities side by side.
     n_categories : int or sequence of int, optional
@@ -188,6 +205,11 @@ class CategoricalHMM(BaseHMM):
         As in `HMM`.
     progress, callbacks, time_limit, checkpoint, checkpoint_every, batch_size, incremental
         As in `HMM`.
+    startprob_prior, transmat_prior
+        As in `HMM`.
+    emissionprob_prior : float, (n_categories,) or (n_components, n_categories), optional
+        Concentrations, at least 1, of a Dirichlet prior of the probabilities of the categories;
+        with several columns side by side.
 
     Attributes
     ----------
@@ -245,6 +267,9 @@ class CategoricalHMM(BaseHMM):
         checkpoint_every: int | str = "30s",
         batch_size: int | None = None,
         incremental: bool = False,
+        startprob_prior: Any = None,
+        transmat_prior: Any = None,
+        emissionprob_prior: Any = None,
     ):
         self.n_components = n_components
         self.startprob_init = startprob_init
@@ -271,16 +296,22 @@ class CategoricalHMM(BaseHMM):
         self.checkpoint_every = checkpoint_every
         self.batch_size = batch_size
         self.incremental = incremental
+        self.startprob_prior = startprob_prior
+        self.transmat_prior = transmat_prior
+        self.emissionprob_prior = emissionprob_prior
 
     def _family(self) -> Categorical:
-        groups = tuple(name for name in self._fixed() if name in self._GROUPS)
-        return Categorical(self.n_categories, fixed=groups)
+        return Categorical(self.n_categories, self._kept(), self._prior())
+
+    def _prior(self) -> DirichletPrior | None:
+        return dirichlet_prior(self.emissionprob_prior, "emissionprob_prior")
 
     def _learned(self, family: Family, X: Array) -> Family:
         """With one column, the number of categories is that of given probabilities."""
         given = self.emissionprob_init
         if self.n_categories is None and given is not None and X.shape[1] == 1:
-            return Categorical((np.shape(given)[-1],) if np.ndim(given) else None, family.fixed)
+            size = (np.shape(given)[-1],) if np.ndim(given) else None
+            return Categorical(size, self._kept(), self._prior())
         return family.learn(X)
 
     def _fitted_family(self) -> Categorical:
@@ -288,7 +319,8 @@ class CategoricalHMM(BaseHMM):
         if model is not None and sum(model.family.n_categories) == np.shape(self.emissionprob_)[1]:
             return model.family
         sizes = self.n_categories
-        return Categorical((np.shape(self.emissionprob_)[1],) if sizes is None else sizes)
+        sizes = (np.shape(self.emissionprob_)[1],) if sizes is None else sizes
+        return Categorical(sizes, self._kept(), self._prior())
 
     def _family_params(self) -> CategoricalParams:
         k, value = self.n_components, self.emissionprob_

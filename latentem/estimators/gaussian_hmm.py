@@ -13,6 +13,7 @@ from latentem.engine.starts import InitParams
 from latentem.estimators.base_hmm import BaseHMM
 from latentem.estimators.chain_checks import check_probabilities, check_states
 from latentem.estimators.covariances import check_positive, covariance_shape, full_covariances
+from latentem.estimators.prior_arguments import gaussian_prior
 from latentem.estimators.validation import check_shape
 from latentem.families.gaussian import Gaussian, GaussianParams
 from latentem.families.mixture_family import MixtureFamily, MixtureFamilyParams
@@ -35,7 +36,8 @@ class GaussianHMM(BaseHMM):
         Number of states.
     covariance_type : {"diag", "full", "tied", "spherical"}
     startprob_init, transmat_init, transmat_mask, fixed, stationary, memory
-        As in `HMM`; `fixed` may name "means" and "covariances" too.
+        As in `HMM`; `fixed` may name "means" and "covariances" too, in a dict with True or the
+        states that keep theirs, (n_components,) bool.
     means_init : (n_components, n_features) array-like, optional
     covariances_init : array-like, optional
         In the shape of `covariance_type`.
@@ -46,6 +48,11 @@ class GaussianHMM(BaseHMM):
         As in `HMM`.
     progress, callbacks, time_limit, checkpoint, checkpoint_every, batch_size, incremental
         As in `HMM`.
+    startprob_prior, transmat_prior
+        As in `HMM`.
+    covariance_prior, covariance_df, means_prior, means_weight
+        A prior of means and covariances, as in `GaussianMixture`; the fit then is MAP, and no
+        state can collapse.
 
     Attributes
     ----------
@@ -110,6 +117,12 @@ class GaussianHMM(BaseHMM):
         checkpoint_every: int | str = "30s",
         batch_size: int | None = None,
         incremental: bool = False,
+        startprob_prior: Any = None,
+        transmat_prior: Any = None,
+        covariance_prior: Any = None,
+        covariance_df: float | None = None,
+        means_prior: Any = None,
+        means_weight: float | None = None,
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -138,10 +151,16 @@ class GaussianHMM(BaseHMM):
         self.checkpoint_every = checkpoint_every
         self.batch_size = batch_size
         self.incremental = incremental
+        self.startprob_prior = startprob_prior
+        self.transmat_prior = transmat_prior
+        self.covariance_prior = covariance_prior
+        self.covariance_df = covariance_df
+        self.means_prior = means_prior
+        self.means_weight = means_weight
 
     def _family(self) -> Family:
-        groups = tuple(name for name in self._fixed() if name in self._GROUPS)
-        return Gaussian(self.covariance_type, self.reg_covar, fixed=groups)
+        prior = gaussian_prior(self, self.n_components)
+        return Gaussian(self.covariance_type, self.reg_covar, self._kept(), prior)
 
     def _family_params(self) -> GaussianParams:
         width = getattr(self, "n_features_in_", None)
@@ -230,7 +249,9 @@ class GMMHMM(BaseHMM):
         Gaussians in each state.
     covariance_type : {"diag", "full", "spherical"}
     startprob_init, transmat_init, transmat_mask, fixed, stationary, memory
-        As in `HMM`; `fixed` may name "weights", "means" and "covariances" too.
+        As in `HMM`; `fixed` may name "weights", "means" and "covariances" too, in a dict with
+        True, the states that keep theirs, (n_components,) bool, or which of their Gaussians,
+        (n_components, n_mix).
     weights_init : (n_components, n_mix) array-like, optional
     means_init : (n_components, n_mix, n_features) array-like, optional
     covariances_init : array-like, optional
@@ -241,6 +262,13 @@ class GMMHMM(BaseHMM):
         As in `HMM`.
     progress, callbacks, time_limit, checkpoint, checkpoint_every, batch_size, incremental
         As in `HMM`.
+    startprob_prior, transmat_prior
+        As in `HMM`.
+    weights_prior : float, (n_mix,) or (n_components, n_mix) array-like, optional
+        Concentrations, at least 1, of a Dirichlet prior of the weights within each state.
+    covariance_prior, covariance_df, means_prior, means_weight
+        A prior of means and covariances, as in `GaussianMixture`; "data" shares the spread of the
+        rows among all ``n_components * n_mix`` Gaussians.
 
     Attributes
     ----------
@@ -308,6 +336,13 @@ class GMMHMM(BaseHMM):
         checkpoint_every: int | str = "30s",
         batch_size: int | None = None,
         incremental: bool = False,
+        startprob_prior: Any = None,
+        transmat_prior: Any = None,
+        weights_prior: Any = None,
+        covariance_prior: Any = None,
+        covariance_df: float | None = None,
+        means_prior: Any = None,
+        means_weight: float | None = None,
     ):
         self.n_components = n_components
         self.n_mix = n_mix
@@ -338,13 +373,30 @@ class GMMHMM(BaseHMM):
         self.checkpoint_every = checkpoint_every
         self.batch_size = batch_size
         self.incremental = incremental
+        self.startprob_prior = startprob_prior
+        self.transmat_prior = transmat_prior
+        self.weights_prior = weights_prior
+        self.covariance_prior = covariance_prior
+        self.covariance_df = covariance_df
+        self.means_prior = means_prior
+        self.means_weight = means_weight
 
     def _family(self) -> Family:
-        groups = [name for name in self._fixed() if name in self._GROUPS]
-        inner = Gaussian(
-            self.covariance_type, self.reg_covar, tuple(n for n in groups if n != "weights")
-        )
-        return MixtureFamily(inner, self.n_mix, ("weights",) if "weights" in groups else ())
+        kept = self._kept()
+        weights = {"weights": kept.pop("weights")} if "weights" in kept else {}
+        shape = (self.n_components, self.n_mix)
+        for group, which in kept.items():
+            if which is not True:
+                if np.shape(which) not in (shape[:1], shape):
+                    raise ValueError(
+                        f"fixed[{group!r}] must be True or have shape {shape[:1]} or {shape}, got "
+                        f"{np.shape(which)}"
+                    )
+                which = which if which.ndim == 2 else which[:, None]
+                kept[group] = np.broadcast_to(which, shape).ravel()
+        prior = gaussian_prior(self, self.n_components * self.n_mix)
+        inner = Gaussian(self.covariance_type, self.reg_covar, kept, prior)
+        return MixtureFamily(inner, self.n_mix, weights, self.weights_prior)
 
     def _family_params(self) -> MixtureFamilyParams:
         weights = np.asarray(self.weights_, dtype=float)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,12 +13,12 @@ from latentem.engine.starts import InitParams
 from latentem.engine.warnings import NotIdentifiedWarning, tell
 from latentem.estimators.base_mixture import BaseMixture
 from latentem.estimators.covariances import covariance_shape, inverse
+from latentem.estimators.prior_arguments import gaussian_prior, made_prior, with_prior
 from latentem.estimators.starting import around_means
 from latentem.estimators.validation import check_shape, check_start_weights
 from latentem.families.conditioning import condition, marginal
 from latentem.families.covariance import KINDS
 from latentem.families.gaussian import Gaussian, GaussianParams
-from latentem.families.gaussian_prior import GaussianPrior, prior_from
 from latentem.models.mixture import Mixture, MixtureParams
 
 __all__ = ["GaussianMixture"]
@@ -77,10 +76,11 @@ class GaussianMixture(BaseMixture):
         Show a tqdm bar.
     callbacks : sequence of callables, optional
         Each is called with every `State`; one that returns True stops the fit.
-    fixed : tuple of {"weights", "means", "covariances"}
+    fixed : tuple of {"weights", "means", "covariances"}, or dict
         Groups that keep their starting values, bit for bit. These must be given by
         `weights_init`, `means_init` and `precisions_init`; everything else becomes
-        the maximum given the fixed values.
+        the maximum given the fixed values. In a dict the values are True, or a bool array
+        (n_components,) of the components that keep theirs.
     weights_prior : float or (n_components,) array-like, optional
         Concentrations, at least 1, of a Dirichlet prior of the weights.
     covariance_prior : "data", float, (d,) or (d, d) array-like, optional
@@ -174,7 +174,7 @@ class GaussianMixture(BaseMixture):
         n_jobs: int | None = None,
         progress: bool = False,
         callbacks: Sequence[Callable] | None = None,
-        fixed: Sequence[str] = (),
+        fixed: Sequence[str] | Mapping[str, Any] = (),
         weights_prior: Any = None,
         covariance_prior: Any = None,
         covariance_df: float | None = None,
@@ -218,35 +218,15 @@ class GaussianMixture(BaseMixture):
         self.incremental = incremental
 
     def _family(self) -> Gaussian:
-        fixed = tuple(group for group in self._fixed_groups() if group != "weights")
-        return Gaussian(self.covariance_type, self.reg_covar, fixed, self._prior())
-
-    def _prior(self) -> Callable[[Array], GaussianPrior] | None:
-        """The function that makes the prior from the data; None where there is none."""
-        if self.covariance_prior is None:
-            for name in ("covariance_df", "means_prior", "means_weight"):
-                if getattr(self, name) is not None:
-                    raise ValueError(
-                        f"{name} is part of a prior of means and covariances together: give "
-                        "covariance_prior too, 'data' for example"
-                    )
-            return None
-        return partial(
-            prior_from,
-            kind=self.covariance_type,
-            k=self.n_components,
-            mean=self.means_prior,
-            mean_weight=self.means_weight,
-            scale=self.covariance_prior,
-            df=self.covariance_df,
-        )
+        fixed = {group: kept for group, kept in self._fixed().items() if group != "weights"}
+        prior = gaussian_prior(self, self.n_components)
+        return Gaussian(self.covariance_type, self.reg_covar, fixed, prior)
 
     def _fitted_family(self) -> Gaussian:
-        family, model = self._family(), getattr(self, "model_", None)
-        if family.prior is None or model is None:
-            return family
-        made = model.family.prior
-        return Gaussian(family.covariance_type, 0.0, family.fixed, made or family.prior)
+        made = made_prior(getattr(getattr(self, "model_", None), "family", None))
+        made = None if self.covariance_prior is None else made
+        family: Gaussian = with_prior(self._family(), made)
+        return family
 
     def _argument(self, group: str) -> str:
         return {"means": "means_init", "covariances": "precisions_init"}[group]

@@ -76,6 +76,11 @@ class HMM(BaseHMM):
         Rows of the batches of online EM (see `latentem.EM`).
     incremental : bool
         Maximise after every few blocks (see `latentem.EM`).
+    startprob_prior : float or (n_components,) array-like, optional
+        Concentrations, at least 1, of a Dirichlet prior of the start probabilities.
+    transmat_prior : float, (n_components,) or (n_components, n_components) array-like, optional
+        The same for each row of the transition probabilities; entries that `transmat_mask` rules
+        out stay 0. A prior of the family belongs to the family.
 
     Attributes
     ----------
@@ -130,6 +135,8 @@ class HMM(BaseHMM):
         checkpoint_every: int | str = "30s",
         batch_size: int | None = None,
         incremental: bool = False,
+        startprob_prior: Any = None,
+        transmat_prior: Any = None,
     ):
         self.family = family
         self.n_components = n_components
@@ -156,6 +163,8 @@ class HMM(BaseHMM):
         self.checkpoint_every = checkpoint_every
         self.batch_size = batch_size
         self.incremental = incremental
+        self.startprob_prior = startprob_prior
+        self.transmat_prior = transmat_prior
 
     def _family(self) -> Family:
         return self.family

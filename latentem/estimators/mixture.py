@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -43,10 +43,11 @@ class MixtureModel(BaseMixture):
     warm_start : bool
         Go on from the last fit. From the second fit on, starting values that were
         given are not used.
-    fixed : tuple of {"weights"}
-        ``("weights",)`` keeps the weights at `weights_init`, which must be given.
-        Groups of the family are fixed there, for example ``Poisson(fixed=("lambdas",))``,
-        at the values of `family_init`.
+    fixed : tuple of {"weights"}, or dict
+        ``("weights",)`` keeps the weights at `weights_init`, which must be given, and
+        ``{"weights": kept}`` the entries of a bool array (n_components,). Groups of the family
+        are fixed there, for example ``Poisson(fixed=("lambdas",))``, at the values of
+        `family_init`.
     weights_prior : float or (n_components,) array-like, optional
         Concentrations, at least 1, of a Dirichlet prior of the weights.
     time_limit, checkpoint, checkpoint_every, batch_size, incremental
@@ -94,7 +95,7 @@ class MixtureModel(BaseMixture):
         n_jobs: int | None = None,
         progress: bool = False,
         callbacks: Sequence[Callable] | None = None,
-        fixed: Sequence[str] = (),
+        fixed: Sequence[str] | Mapping[str, Any] = (),
         weights_prior: Any = None,
         time_limit: float | None = None,
         checkpoint: Any = None,

@@ -14,6 +14,7 @@ not_saved          names of those that it cannot (functions, generators); they c
                    back as their defaults
 family             for a MixtureModel: its name, whether it is latentem's own, and its
                    own settings or parts (see `family_storage`)
+prior              of Gaussian estimators, where there is one: as it was made from the data
 parameters         the nested structure whose arrays are the members
 feature_names      names of the columns, or null
 n_features         their number
@@ -40,11 +41,19 @@ from latentem.estimators.base_hmm import BaseHMM
 from latentem.estimators.chain_storage import CHAINS, chain_in, chain_out, chain_params
 from latentem.estimators.factor_analyzer import FactorAnalyzer
 from latentem.estimators.factor_storage import factors_in
-from latentem.estimators.family_storage import check_family, family_in, family_out, pattern
+from latentem.estimators.family_storage import (
+    check_family,
+    family_in,
+    family_out,
+    pattern,
+    prior_in,
+    prior_out,
+)
 from latentem.estimators.gaussian_mixture import GaussianMixture
 from latentem.estimators.imputer import GaussianImputer
 from latentem.estimators.imputer_storage import imputer_arrays, imputer_in, imputer_params
 from latentem.estimators.mixture import BaseMixture, MixtureModel
+from latentem.estimators.prior_arguments import made_prior, with_prior
 from latentem.estimators.storage_parts import (
     columns_in,
     fit_in,
@@ -136,8 +145,15 @@ def save(
     else:
         params = estimator._ready()[1]
         check_start_weights(params.weights, len(params.weights), "weights_")
+        prior = made_prior(estimator._fitted_family())
+        if prior is not None:
+            own = {"family": None, "prior": prior_out(prior)}
         if kind is MixtureModel:
             own = {"family": family_out(estimator._fitted_family())}
+            if estimator.family_init is not None:
+                own["given"] = tree_out(estimator.family_init)
+                own_arrays = leaves(estimator.family_init)
+                given = {f"given.{name}": np.asarray(leaf) for name, leaf in own_arrays}
     if not allfinite(params):
         raise ValueError(f"{kind.__name__} has parameters that are NaN or infinite: fit it again")
     arrays = {name: np.asarray(leaf) for name, leaf in leaves(params)}
@@ -260,6 +276,9 @@ def _gaussian(
         **settings,
     )
     estimator.n_components = n_components
+    if "prior" in header:
+        family = with_prior(estimator._family(), prior_in(header["prior"]))
+        estimator.model_ = estimator._model(family, len(params.weights))
     return estimator
 
 
@@ -274,6 +293,9 @@ def _mixture(
     weights = check_start_weights(params.weights, np.size(params.weights), "weights")
     refuse_unknown(settings, MixtureModel)
     estimator = MixtureModel(family, settings.pop("n_components", len(weights)), **settings)
+    if "given" in header:
+        given = {key[6:]: array for key, array in arrays.items() if key.startswith("given.")}
+        estimator.family_init = tree_in(header["given"], pattern(family), given)
     estimator._take(MixtureParams(weights, params.family))
     width = width_in(header)
     check_family(family, params.family, width, len(weights))

@@ -56,7 +56,7 @@ def settings_out(estimator: Any) -> tuple[dict[str, Any], dict[str, Array], list
         elif name == "fixed" and isinstance(value, list | tuple):
             plain[name] = [str(group) for group in value]
         elif name == "fixed" and isinstance(value, Mapping):
-            plain[name] = {group: kept is True for group, kept in value.items()}
+            plain[name] = {str(group): kept is True for group, kept in value.items()}
             entries = {group: kept for group, kept in value.items() if kept is not True}
             arrays |= {f"fixed.{group}": np.asarray(kept) for group, kept in entries.items()}
         elif isinstance(value, float):

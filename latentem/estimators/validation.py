@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils.validation import validate_data
 
 from latentem.engine.family import Family
+from latentem.families.held import entries_kept
 
 __all__ = [
     "Table",
     "as_array",
+    "check_fixed",
     "check_level",
     "check_labels",
     "check_responsibilities",
@@ -351,3 +354,13 @@ def distinct_rows(X: Array, enough: int) -> int:
         if len(seen) >= enough:
             return enough
     return len(seen)
+
+
+def check_fixed(fixed: Any, groups: tuple[str, ...]) -> dict[str, Any]:
+    """The argument `fixed` as a dict of what is kept: True, or a bool array."""
+    named = isinstance(fixed, list | tuple | Mapping)
+    if not named or any(not isinstance(name, str) or name not in groups for name in fixed):
+        raise ValueError(
+            f"fixed must be a tuple of names from {groups}, or a dict of them, got {fixed!r}"
+        )
+    return dict(entries_kept(fixed, groups))

@@ -127,4 +127,10 @@ class HeldFamily(Family):
                 )
 
     def log_prior(self, params: Any) -> float:
-        return 0.0 if self.prior is None else self.prior.log_density(params[0])
+        kept = self.kept.get(self.groups[0])
+        if self.prior is None or kept is True:
+            return 0.0
+        values = params[0]
+        everything = np.ones(np.shape(values), dtype=bool)
+        free = None if kept is None else stay(kept, everything, ~everything)
+        return self.prior.log_density(values, free)

@@ -21,7 +21,7 @@ from latentem.engine.family import Family
 from latentem.engine.model import Diagnosis
 from latentem.engine.starts import responsibilities
 from latentem.families.held import entries_kept
-from latentem.families.priors import concentrations
+from latentem.families.priors import concentrations, of_free
 from latentem.families.proportions import maximize_rows
 from latentem.kernels.posterior import normalise
 
@@ -230,8 +230,9 @@ class MixtureFamily(Family):
 
     def log_prior(self, params: MixtureFamilyParams) -> float:
         prior = self.family.log_prior(params.family)
-        if self.weights_prior is not None:
-            prior += float(xlogy(self.weights_prior - 1.0, params.weights).sum())
+        if self.weights_prior is not None and self.kept.get("weights") is not True:
+            concentration = of_free(self.weights_prior, self._free())
+            prior += float(xlogy(concentration - 1.0, params.weights).sum())
         return prior
 
     def expected_loglik(

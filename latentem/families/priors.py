@@ -13,7 +13,8 @@ Categorical    Dirichlet(c) of the probabilities     :math:`c - 1` cells of each
 =============  ====================================  ========================================
 
 The maximum is that of the density in the parameters as they are written: rates, scales
-and probabilities (in other coordinates it would lie elsewhere). Sources: Diaconis and Ylvisaker
+and probabilities (in other coordinates it would lie elsewhere). A value that is kept has no
+prior. Sources: Diaconis and Ylvisaker
 (1979), Conjugate priors for exponential families, doi:10.1214/aos/1176344611; Gelman et al.,
 Bayesian Data Analysis, 3rd edition, chapter 2. Log densities leave out their constants.
 """
@@ -26,7 +27,14 @@ from typing import Any
 import numpy as np
 from scipy.special import xlog1py, xlogy
 
-__all__ = ["BetaPrior", "DirichletPrior", "GammaPrior", "InverseGammaPrior", "concentrations"]
+__all__ = [
+    "BetaPrior",
+    "DirichletPrior",
+    "GammaPrior",
+    "InverseGammaPrior",
+    "concentrations",
+    "of_free",
+]
 
 Array = np.ndarray
 
@@ -129,8 +137,8 @@ class GammaPrior(ColumnPrior):
             return ": the prior would be improper"
         return ": below 1 the most probable rate is 0, whatever the data"
 
-    def log_density(self, rates: Array) -> float:
-        return float((xlogy(self.shape - 1.0, rates) - self.rate * rates).sum())
+    def log_density(self, rates: Array, free: Array | None = None) -> float:
+        return _sum(xlogy(self.shape - 1.0, rates) - self.rate * rates, free)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -154,8 +162,8 @@ class InverseGammaPrior(ColumnPrior):
     scale: Any
     _least = ((0.0, False), (0.0, False))
 
-    def log_density(self, scales: Array) -> float:
-        return float(-((self.shape + 1.0) * np.log(scales) + self.scale / scales).sum())
+    def log_density(self, scales: Array, free: Array | None = None) -> float:
+        return _sum(-(self.shape + 1.0) * np.log(scales) - self.scale / scales, free)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -180,8 +188,8 @@ class BetaPrior(ColumnPrior):
     def _why(self, field: str) -> str:
         return ": below 1 the most probable value is on the boundary, whatever the data"
 
-    def log_density(self, probs: Array) -> float:
-        return float((xlogy(self.ones - 1.0, probs) + xlog1py(self.zeros - 1.0, -probs)).sum())
+    def log_density(self, probs: Array, free: Array | None = None) -> float:
+        return _sum(xlogy(self.ones - 1.0, probs) + xlog1py(self.zeros - 1.0, -probs), free)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -206,8 +214,8 @@ class DirichletPrior(ColumnPrior):
     def _why(self, field: str) -> str:
         return ": below 1 the most probable value is on the boundary, whatever the data"
 
-    def log_density(self, probs: Array) -> float:
-        return float(xlogy(self.concentration - 1.0, probs).sum())
+    def log_density(self, probs: Array, free: Array | None = None) -> float:
+        return _sum(xlogy(self.concentration - 1.0, probs), free)
 
 
 def concentrations(
@@ -230,6 +238,16 @@ def concentrations(
             "the boundary, whatever the data"
         )
     return None if np.all(found == 1) else np.broadcast_to(found, shape)
+
+
+def _sum(terms: Array, free: Array | None) -> float:
+    """The sum of log densities, of values that are free: a prior is of what may move."""
+    return float((terms if free is None else np.where(free, terms, 0.0)).sum())
+
+
+def of_free(concentrations: Array, free: Array | None) -> Array:
+    """Concentrations of what may move: 1, which says nothing, for what is kept."""
+    return concentrations if free is None else np.where(free, concentrations, 1.0)
 
 
 def _numbers(value: Any, name: str) -> Array:

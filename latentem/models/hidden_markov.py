@@ -32,7 +32,7 @@ from latentem.engine.model import Diagnosis, Expectation, LatentModel
 from latentem.engine.resampling import repetitions
 from latentem.engine.starts import InitParams
 from latentem.engine.trees import add
-from latentem.families.priors import concentrations
+from latentem.families.priors import concentrations, of_free
 from latentem.models.chain import Chain, Smoothed, chain, smooth, smooth_long
 from latentem.models.chain_limits import check_lasting, free_entries, mask_of
 from latentem.models.chain_start import guess
@@ -169,11 +169,10 @@ class HiddenMarkov(LatentModel):
                 "stationary=True makes the start distribution follow from transmat: it cannot have "
                 "a prior as well; leave startprob_prior out"
             )
-        self.startprob_prior = concentrations(startprob_prior, (k,), "startprob_prior")
+        first = concentrations(startprob_prior, (k,), "startprob_prior")
         moves = concentrations(transmat_prior, (k, k), "transmat_prior", rows=True)
-        if moves is not None and self.transmat_mask is not None:
-            moves = np.where(self.transmat_mask, moves, 1.0)
-        self.transmat_prior = moves
+        self.startprob_prior = None if first is None else of_free(first, self.free_start)
+        self.transmat_prior = None if moves is None else of_free(moves, self.free_moves)
         family.check_components(k)
 
     def __repr__(self) -> str:

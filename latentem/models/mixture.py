@@ -29,7 +29,7 @@ from latentem.engine.model import Diagnosis, Expectation, LatentModel
 from latentem.engine.starts import InitParams, obeying, responsibilities
 from latentem.engine.trees import leaves
 from latentem.families.held import entries_kept
-from latentem.families.priors import concentrations
+from latentem.families.priors import concentrations, of_free
 from latentem.families.proportions import maximize_rows
 from latentem.kernels.posterior import normalise
 
@@ -266,8 +266,9 @@ class Mixture(LatentModel):
 
     def log_prior(self, params: MixtureParams) -> float:
         prior = self.family.log_prior(params.family)
-        if self.weights_prior is not None:
-            prior += float(xlogy(self.weights_prior - 1.0, params.weights).sum())
+        if self.weights_prior is not None and self.fixed.get("weights") is not True:
+            concentration = of_free(self.weights_prior, self.free_weights)
+            prior += float(xlogy(concentration - 1.0, params.weights).sum())
         return prior
 
     def expected_loglik(self, params: MixtureParams, statistics: MixtureStatistics) -> float:

@@ -86,7 +86,7 @@ def test_fixed_without_a_starting_value_is_refused(group):
         assert_same_attributes(gm, before)
 
 
-@pytest.mark.parametrize("wrong", ["means", ("mean",), (1,), None, {"means": 1}, 3])
+@pytest.mark.parametrize("wrong", ["means", ("mean",), (1,), None, {"mean": True}, 3])
 def test_wrong_fixed(wrong):
     gm = GaussianMixture(2, fixed=wrong, **start(X, "full", 2))
     refused(lambda: gm.fit(X), ["fixed must be a tuple", "'weights', 'means', 'covariances'"])
