@@ -114,7 +114,7 @@ def _take(
     aligner._pairs = WordPairs(indptr, columns, n_target, null, Shapes(*NO_SHAPES, null))
     model = aligner._model(aligner._pairs)
     _check(model, params, side)
-    aligner._params = params
+    aligner._take(params)
     aligner.source_words_, aligner.target_words_ = list(source), list(target)
     aligner.result_ = None
 

@@ -68,6 +68,15 @@ class WordAligner(BaseEstimator):
     ----------
     source_words_, target_words_ : list of str
         The words known.
+    null_probability_ : float or None
+        Probability that a target word comes from no source word; None for "ibm1" and
+        ``null=False``.
+    tension_ : float
+        Of "ibm2": how fast the prior falls with the distance to the diagonal.
+    jumps_ : (21,) array
+        Of "hmm": weights of the jumps from -10 (and beyond) to 10 (and beyond) source words,
+        of sum 1. The probability of a jump is its weight over the sum of those that stay in
+        the sentence.
     loglik_ : float
         Total log-likelihood of the target sentences given the source, and their lengths.
     result_ : EMResult
@@ -104,6 +113,7 @@ class WordAligner(BaseEstimator):
 
     source_words_: list[str]
     target_words_: list[str]
+    null_probability_: float | None
     result_: EMResult | None
     reverse_: WordAligner | None
 
@@ -173,7 +183,7 @@ class WordAligner(BaseEstimator):
             alone = WordAlignment(self._pairs, "ibm1", smoothing=self.smoothing)
             start = model.started(first.run(alone, text).params.translation)
         result = settings.run(model, text, start=start)
-        self._params: AlignmentParams = result.params
+        self._take(result.params)
         self.result_, self.loglik_ = result, result.loglik
         self.converged_, self.n_iter_ = result.converged, result.n_iter
         self.reverse_ = None
@@ -181,6 +191,15 @@ class WordAligner(BaseEstimator):
             other: WordAligner = clone(self).set_params(symmetrization=None)
             self.reverse_ = other._fit(pairs._replace(source=pairs.target, target=pairs.source))
         return self
+
+    def _take(self, params: AlignmentParams) -> None:
+        """Parameters as fitted attributes."""
+        self._params = params
+        self.null_probability_ = getattr(params.positions, "null", None)
+        for name in ("tension", "jumps"):
+            self.__dict__.pop(f"{name}_", None)  # of an earlier fit of another model
+            if hasattr(params.positions, name):
+                setattr(self, f"{name}_", getattr(params.positions, name))
 
     def _check_arguments(self) -> None:
         if self.model not in POSITIONS:

@@ -139,9 +139,9 @@ def test_both_directions_are_those_fitted_alone():
 def test_null_probability():
     source, target, _ = strings(80)
     held = WordAligner("hmm", null=0.2).fit(source, target)
-    assert held._params.positions.null == 0.2
+    assert held.null_probability_ == 0.2
     free = WordAligner("hmm", null="estimate").fit(source, target)
-    assert 0.01 < free._params.positions.null < 0.5
+    assert 0.01 < free.null_probability_ < 0.5
     assert free.loglik_ > WordAligner("hmm", null=0.9).fit(source, target).loglik_
     none = WordAligner("hmm", null=False).fit(source, target)
     assert all((p >= 0).all() for p in none.predict(source, target))
@@ -150,6 +150,21 @@ def test_null_probability():
             assert shares.sum(axis=1).max() <= 1 + 1e-12
             if one is none:
                 np.testing.assert_allclose(shares.sum(axis=1), 1)
+
+
+def test_what_is_known_of_positions():
+    source, target, _ = strings(80)
+    aligner = WordAligner("hmm").fit(source, target)
+    assert aligner.jumps_.shape == (21,)
+    assert aligner.jumps_.sum() == pytest.approx(1)
+    assert aligner.jumps_.argmax() == 11  # one word ahead
+    aligner.set_params(model="ibm2").fit(source, target)
+    assert 1 < aligner.tension_ < 20
+    assert aligner.null_probability_ == 0.08
+    assert not hasattr(aligner, "jumps_")
+    aligner.set_params(model="ibm1").fit(source, target)
+    assert aligner.null_probability_ is None
+    assert not hasattr(aligner, "tension_")
 
 
 # ----------------------------------------------------------------------------------------- files
@@ -169,6 +184,7 @@ def test_save_and_load(model, null, symmetrization, tmp_path):
     assert again.score(*new) == aligner.score(*new)
     assert again.translation_table("das") == aligner.translation_table("das")
     assert again.loglik_ == aligner.loglik_
+    assert again.null_probability_ == aligner.null_probability_
     again.save(tmp_path / "b.npz")
     assert (tmp_path / "b.npz").stat().st_size == (tmp_path / "a.npz").stat().st_size
 
