@@ -251,7 +251,7 @@ def _draw(aligner: Any, source: str, target: str, path: Path) -> None:
     from matplotlib.figure import Figure
 
     from latentem import plot
-    from latentem.plot.alignment import size
+    from latentem.plot.links import size
 
     figure = Figure(figsize=size(len(source.split()), len(target.split())), layout="constrained")
     plot.alignment(aligner, source, target, ax=figure.subplots())

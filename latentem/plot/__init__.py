@@ -6,9 +6,9 @@ Okabe and Ito, which colour-blind readers can tell apart; components differ in m
 and line style as well.
 """
 
-from latentem.plot.alignment import alignment
 from latentem.plot.chains import forecast, residuals, states, transitions
 from latentem.plot.fits import convergence, selection
+from latentem.plot.links import alignment
 from latentem.plot.missing import overimpute, patterns
 from latentem.plot.one_column import density
 from latentem.plot.two_columns import ellipses

@@ -10,7 +10,7 @@ from latentem.cli.messages import plural
 from latentem.datasets import ParallelSentences, load_django_messages
 from latentem.engine.result import Reason
 from latentem.estimators.word_aligner import WordAligner
-from latentem.plot.alignment import size
+from latentem.plot.links import size
 
 __all__ = ["translated_messages"]
 
