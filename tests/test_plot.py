@@ -470,6 +470,18 @@ class TestSelection:
         assert legend_texts(ax) == ["candidates", "degenerate or not converged", "failed"]
         assert ax.get_ylim()[0] < -850
 
+    def test_factors_have_their_own_axis(self):
+        table = [
+            Candidate({"n_factors": q, "noise": kind}, 10.0 * q, 0.0, q, True, (), 5)
+            for q in (1, 2)
+            for kind in ("diagonal", "isotropic")
+        ]
+        ax = plot.selection(Selection(table, [None] * 4, "cv"))
+        assert ax.get_xlabel() == "factors"
+        assert ax.get_ylabel().startswith("CV")
+        assert ax.get_title() == "best: noise=diagonal, 1 factor"
+        assert legend_texts(ax) == ["noise=diagonal", "noise=isotropic"]
+
     def test_other_parameters_name_the_curves(self):
         table = [
             Candidate({"n_components": n, "reg_covar": r}, 10.0 * n + r, 0.0, n, True, (), 5)
@@ -481,7 +493,9 @@ class TestSelection:
 
     def test_components_must_have_been_tried(self):
         table = [Candidate({"reg_covar": 0.0}, 1.0, 0.0, 1, True, (), 5)]
-        with pytest.raises(ValueError, match="draws over n_components, and only reg_covar"):
+        with pytest.raises(
+            ValueError, match="draws over n_components or n_factors, and only reg_covar"
+        ):
             plot.selection(Selection(table, [None], "bic"))
 
 

@@ -20,10 +20,10 @@ Array = np.ndarray
 
 
 def selection(selection: Selection, *, ax: Axes | None = None) -> Axes:
-    """Criterion of every candidate over the number of components or states, the best marked.
+    """Criterion of every candidate over the number of components, states or factors.
 
     One curve for each combination of the other parameters, such as the covariance
-    type. The y axis is the distance to the best, linear up to 10 and logarithmic
+    type; the best candidate is marked. The y axis is the distance to the best, linear up to 10 and logarithmic
     above, so that close candidates can be told apart next to hopeless ones. Hollow
     markers are degenerate or have not converged; crosses at the top edge could not be
     fitted.
@@ -43,7 +43,7 @@ def selection(selection: Selection, *, ax: Axes | None = None) -> Axes:
     ImportError
         Where matplotlib is missing.
     ValueError
-        Where ``n_components`` was not among the parameters tried.
+        Where neither ``n_components`` nor ``n_factors`` was among the parameters tried.
 
     Examples
     --------
@@ -61,9 +61,10 @@ def selection(selection: Selection, *, ax: Axes | None = None) -> Axes:
     >>> pyplot.close(ax.figure)
     """
     best = selection.table[selection.best_index]
-    if "n_components" not in best.params:
+    if not _sizes(best.params):
         raise ValueError(
-            f"selection draws over n_components, and only {', '.join(best.params)} was tried"
+            f"selection draws over n_components or n_factors, and only {', '.join(best.params)} "
+            "was tried"
         )
     ax = axes(ax)
     curves: dict[str, list[Candidate]] = {}
@@ -71,12 +72,11 @@ def selection(selection: Selection, *, ax: Axes | None = None) -> Axes:
         curves.setdefault(_rest(row.params), []).append(row)
     for k, (label, candidates) in enumerate(curves.items()):
         _curve(ax, k, label, sorted(candidates, key=_size), best.value)
-    what = (
-        "states"
-        if isinstance(selection.candidates[selection.best_index], BaseHMM)
-        else ("components")
-    )
-    text = ", ".join(part for part in (_rest(best.params), f"{_size(best)} {what}") if part)
+    what = "factors" if _sizes(best.params) == ["n_factors"] else "components"
+    if isinstance(selection.candidates[selection.best_index], BaseHMM):
+        what = "states"
+    count = f"{_size(best)} {what if _size(best) != 1 else what[:-1]}"
+    text = ", ".join(part for part in (_rest(best.params), count) if part)
     ax.plot(_size(best), 0.0, "o", markersize=12, fillstyle="none", color=INK)
     criterion = selection.criterion.upper()
     sign = "\N{MINUS SIGN}" if best.value >= 0 else "+"
@@ -179,8 +179,13 @@ def convergence(result: Any, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def _sizes(params: dict[str, Any]) -> list[str]:
+    """The parameter that counts components, states or factors; empty where none was tried."""
+    return [name for name in ("n_components", "n_factors") if name in params][:1]
+
+
 def _size(row: Candidate) -> int:
-    return int(row.params["n_components"])
+    return int(row.params[_sizes(row.params)[0]])
 
 
 def _marker(row: Candidate) -> str:
@@ -214,7 +219,7 @@ def _keys(table: list[Candidate]) -> tuple[Any, ...]:
 
 def _rest(params: dict[str, Any]) -> str:
     """What sets a curve apart: the parameters other than the number of components."""
-    others = {name: value for name, value in params.items() if name != "n_components"}
+    others = {name: value for name, value in params.items() if name not in _sizes(params)}
     if list(others) == ["covariance_type"]:
         return str(others["covariance_type"])
     return ", ".join(f"{name}={value}" for name, value in others.items())
