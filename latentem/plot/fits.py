@@ -23,10 +23,10 @@ def selection(selection: Selection, *, ax: Axes | None = None) -> Axes:
     """Criterion of every candidate over the number of components, states or factors.
 
     One curve for each combination of the other parameters, such as the covariance
-    type; the best candidate is marked. The y axis is the distance to the best, linear up to 10 and logarithmic
-    above, so that close candidates can be told apart next to hopeless ones. Hollow
-    markers are degenerate or have not converged; crosses at the top edge could not be
-    fitted.
+    type; the best candidate is marked. The y axis is the distance to the best, linear up
+    to 10 and logarithmic above, so that close candidates can be told apart next to
+    hopeless ones. Hollow markers are degenerate or have not converged; crosses at the top
+    edge could not be fitted.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def selection(selection: Selection, *, ax: Axes | None = None) -> Axes:
     >>> pyplot.close(ax.figure)
     """
     best = selection.table[selection.best_index]
-    if not _sizes(best.params):
+    if _counted(best.params) is None:
         raise ValueError(
             f"selection draws over n_components or n_factors, and only {', '.join(best.params)} "
             "was tried"
@@ -72,7 +72,7 @@ def selection(selection: Selection, *, ax: Axes | None = None) -> Axes:
         curves.setdefault(_rest(row.params), []).append(row)
     for k, (label, candidates) in enumerate(curves.items()):
         _curve(ax, k, label, sorted(candidates, key=_size), best.value)
-    what = "factors" if _sizes(best.params) == ["n_factors"] else "components"
+    what = "factors" if _counted(best.params) == "n_factors" else "components"
     if isinstance(selection.candidates[selection.best_index], BaseHMM):
         what = "states"
     count = f"{_size(best)} {what if _size(best) != 1 else what[:-1]}"
@@ -179,13 +179,13 @@ def convergence(result: Any, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _sizes(params: dict[str, Any]) -> list[str]:
-    """The parameter that counts components, states or factors; empty where none was tried."""
-    return [name for name in ("n_components", "n_factors") if name in params][:1]
+def _counted(params: dict[str, Any]) -> str | None:
+    """The parameter that counts components, states or factors; None where none was tried."""
+    return next((name for name in ("n_components", "n_factors") if name in params), None)
 
 
 def _size(row: Candidate) -> int:
-    return int(row.params[_sizes(row.params)[0]])
+    return int(row.params[str(_counted(row.params))])
 
 
 def _marker(row: Candidate) -> str:
@@ -219,7 +219,7 @@ def _keys(table: list[Candidate]) -> tuple[Any, ...]:
 
 def _rest(params: dict[str, Any]) -> str:
     """What sets a curve apart: the parameters other than the number of components."""
-    others = {name: value for name, value in params.items() if name not in _sizes(params)}
+    others = {name: value for name, value in params.items() if name != _counted(params)}
     if list(others) == ["covariance_type"]:
         return str(others["covariance_type"])
     return ", ".join(f"{name}={value}" for name, value in others.items())
