@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from latentem.engine.flat import FlatSpace
 from latentem.engine.result import EMResult
 from latentem.engine.sources import Source
 from latentem.engine.starts import InitParams
+from latentem.estimators.mixture_labels import refuse_contradictions, tell_impossible
 from latentem.estimators.outside import (
     by_block,
     is_outside,
@@ -155,6 +157,9 @@ class BaseMixture(DensityMixin, BaseEstimator):
             model, data, start = self._outside(source)
         rng = generator(self.random_state)
         result = settings.run(model, data, start=start, rng=rng, resume=resume)
+        if result.loglik == -np.inf:
+            told = tell_impossible(model, result.params, data)
+            result = replace(result, warnings=result.warnings + told)
         self._take(result.params)
         self.model_ = model  # with the family that `_fitted_family` may want
         self.result_ = result
@@ -228,6 +233,7 @@ class BaseMixture(DensityMixin, BaseEstimator):
             return MixtureParams(last.weights, family_like(model, X, last.family, what))
         given = self._given(model, X)
         self._refuse_fixed(model, given)
+        refuse_contradictions(data, given.weights, shares)
         if shares is None:
             completed = self._completed(model, given, data)
             if completed is not None:

@@ -27,6 +27,7 @@ from latentem.families.held import HeldFamily
 from latentem.families.independent import Independent
 from latentem.families.poisson import Poisson, PoissonParams
 from latentem.families.priors import BetaPrior, DirichletPrior, GammaPrior, InverseGammaPrior
+from latentem.families.tied import Tied
 
 __all__ = ["check_family", "family_in", "family_out", "pattern"]
 
@@ -110,6 +111,8 @@ def pattern(family: Family) -> Any:
     """Parameters with nothing in them, for the tuple classes; None where they are not known."""
     if type(family) is Independent:
         return tuple(pattern(part.family) for part in family.parts)
+    if type(family) is Tied:
+        return pattern(family.family)
     own = _own(family)
     if own is not None:
         return own.params(*[None] * len(own.params._fields))
@@ -127,6 +130,10 @@ def family_out(family: Family) -> dict[str, Any]:
         ]
         own = all(kind["own"] for kind in written)
         return {"name": name, "own": own, "settings": {}, "parts": parts}
+    if type(family) is Tied:
+        inner = family_out(family.family)
+        tied = {"family": inner, "groups": family.groups.tolist()}
+        return {"name": name, "own": inner["own"], "settings": {}, **tied}
     known = _own(family)
     settings = {} if known is None else {s: _setting_out(family, s) for s in known.settings}
     found = {"name": name, "own": known is not None, "settings": settings}
@@ -152,13 +159,16 @@ def family_in(header: Any, given: Family | None, what: str = "a mixture") -> Fam
             raise ValueError(f"it is {what} of {name!r}, and family= is a {type(given).__name__}")
         return given
     own = FAMILIES.get(name) if isinstance(name, str) else None
-    kind = Independent if name == "Independent" else None if own is None else own.family
+    composed: dict[Any, Any] = {"Independent": Independent, "Tied": Tied}
+    kind = composed.get(name) if own is None else own.family
     if kind is None:
         raise ValueError(f"it is {what} of {name!r}, which this latentem does not know")
     if given is not None:
         if type(given) is not kind:
             raise ValueError(f"it is {what} of {name}, and family= is {given!r}")
         return given
+    if kind is Tied:
+        return Tied(family_in(header.get("family"), None), header.get("groups"))
     if own is None:
         return Independent([_part_in(part) for part in header.get("parts", ())])
     settings = header.get("settings")
@@ -184,6 +194,13 @@ def check_family(family: Family, params: Any, width: int | None, k: int) -> None
             raise ValueError(f"its parameters are not those of {family!r}")
         for part, own in zip(family.parts, params, strict=True):
             check_family(part.family, own, len(part.columns), k)
+        return
+    if type(family) is Tied:
+        family.check_components(k)
+        constraints = family.constraints()
+        if constraints is not None and not FlatSpace(constraints, params).holds(params):
+            raise ValueError(f"its parameters are not equal within the groups of {family!r}")
+        check_family(family.family, params, width, k)
         return
     wrong = f"its parameters have shape {_shape(params)}, and there are {k} components"
     if type(family) is Gaussian:

@@ -9,6 +9,7 @@ from latentem.families.independent import Independent
 from latentem.families.mixture_family import MixtureFamily, MixtureFamilyParams
 from latentem.families.poisson import Poisson, PoissonParams
 from latentem.families.priors import BetaPrior, DirichletPrior, GammaPrior, InverseGammaPrior
+from latentem.families.tied import Tied
 
 __all__ = [
     "Bernoulli",
@@ -29,4 +30,5 @@ __all__ = [
     "MixtureFamilyParams",
     "Poisson",
     "PoissonParams",
+    "Tied",
 ]

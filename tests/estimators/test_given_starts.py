@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from latentem import GaussianMixture, MixtureModel, families, load
+from latentem import GaussianMixture, ImpossibleRowWarning, MixtureModel, families, load
 from latentem.engine.backends import SerialBackend
 from latentem.engine.flat import FlatSpace
 from latentem.families.gaussian import Gaussian, GaussianParams
@@ -265,7 +265,7 @@ def test_family_alone_brings_the_weights_of_its_posteriors():
 def test_family_under_which_no_row_is_possible_starts_with_equal_weights():
     impossible = PoissonParams(np.zeros((2, 1)))
     model = MixtureModel(Poisson(fixed=("lambdas",)), 2, family_init=impossible, max_iter=0, tol=0)
-    with np.errstate(all="ignore"):
+    with pytest.warns(ImpossibleRowWarning, match="row 0 .* under every component"):
         model.fit(COUNTS + 1.0)
     assert model.weights_.tolist() == [0.5, 0.5]
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from latentem import GaussianMixture, MixtureModel, families, select
+from latentem import (
+    ConvergenceWarning,
+    GaussianMixture,
+    ImpossibleRowWarning,
+    MixtureModel,
+    families,
+    select,
+)
 from tests.estimators.samples import assert_same_attributes, attributes
 
 
@@ -89,3 +96,41 @@ def test_labels_that_cannot_be(labels, sentence, rng):
     with pytest.raises(ValueError, match=sentence):
         gm.fit(rng.normal(size=(20, 2)), labels=labels)
     assert_same_attributes(gm, before)
+
+
+def test_labels_that_contradict_the_starting_values(rng):
+    x, known = sample(rng)
+    labels = np.where(np.arange(300) < 20, known, -1)
+    for given, sentence in (
+        (
+            {"weights_init": [1.0, 0.0]},
+            "weight in weights_init is 0 and stays 0",
+        ),
+        (
+            {"weights_init": [1.0, 0.0], "fixed": {"weights": [True, True]}},
+            "component 1, whose weight in weights_init is 0",
+        ),
+        (
+            {"responsibilities_init": np.tile([1.0, 0.0], (300, 1))},
+            "component 1, of which responsibilities_init gives no row a share",
+        ),
+    ):
+        fit = GaussianMixture(2, **given)
+        before = attributes(fit)
+        with pytest.raises(ValueError, match=sentence):
+            fit.fit(x, labels=labels)
+        assert_same_attributes(fit, before)
+
+
+def test_a_row_that_its_component_cannot_have_produced_is_named():
+    """A count above 0 cannot come from a rate that is fixed at 0."""
+    rates = families.PoissonParams(np.array([[0.0], [3.0]]))
+    model = MixtureModel(families.Poisson({"lambdas": [True, False]}), 2, family_init=rates)
+    counts, labels = np.array([[0.0], [2.0], [4.0], [3.0]]), np.array([0, -1, 0, -1])
+    with (
+        pytest.warns(ConvergenceWarning, match="probability zero"),
+        pytest.warns(ImpossibleRowWarning, match="row 2 .* under component 0, which labels say"),
+    ):
+        fit = model.fit(counts, labels=labels)
+    assert fit.loglik_ == -np.inf
+    assert "row 2 of those that count" in fit.result_.warnings[-1]
