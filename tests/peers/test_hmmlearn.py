@@ -212,3 +212,44 @@ def test_assigned_parameters_score_and_sample_as_there(kind, data, rng):
     assert map_one[1].tolist() == map_other[1].tolist()
     if kind in ("diag", "full", "tied"):
         np.testing.assert_allclose(ours.covars_, theirs.covars_)
+
+
+def test_concentrations(rng):
+    """Dirichlet priors of start, transitions and categories mean the same."""
+    X = rng.integers(3, size=(120, 1))
+    emissions = rng.dirichlet(np.ones(3), 3)
+    priors = {"startprob_prior": 2.0, "transmat_prior": 3.0, "emissionprob_prior": 2.5}
+    theirs = peer.CategoricalHMM(3, n_iter=MAPS, tol=-np.inf, init_params="", **priors)
+    theirs.startprob_, theirs.transmat_ = START["startprob"], START["transmat"]
+    theirs.emissionprob_ = emissions
+    quietly(theirs, X, [70, 50])
+    ours = CategoricalHMM(3, **settings(emissionprob=emissions), **priors)
+    quietly(ours, X, [70, 50])
+    for name in ("startprob_", "transmat_", "emissionprob_"):
+        np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-9)
+    assert np.all(np.diff(ours.result_.history.objectives) > 0)
+
+
+@pytest.mark.parametrize("means_weight", [0.0, 2.0])
+@pytest.mark.parametrize("kind", ["diag", "full"])
+def test_priors_of_means_and_covariances(kind, means_weight, data):
+    """The degrees of freedom that give the same numbers, as the guide tells."""
+    X, lengths = data
+    weight, d = 12.0, 2
+    scale = 0.7 if kind == "diag" else np.array([[0.7, 0.2], [0.2, 0.5]])
+    df = weight - (3 if kind == "diag" else 2 * d + 1) - (means_weight > 0)
+    theirs = peer.GaussianHMM(
+        3, kind, n_iter=MAPS, tol=-np.inf, init_params="", covars_prior=scale,
+        covars_weight=weight, means_prior=1.5, means_weight=means_weight,
+    )  # fmt: skip
+    theirs.startprob_, theirs.transmat_ = START["startprob"], START["transmat"]
+    theirs.means_, theirs.covars_ = MEANS, COVARIANCES[kind]
+    quietly(theirs, X, lengths)
+    ours = GaussianHMM(
+        3, covariance_type=kind, covariance_prior=scale, covariance_df=df, means_prior=[1.5, 1.5],
+        means_weight=means_weight, **settings(means=MEANS, covariances=COVARIANCES[kind]),
+    )  # fmt: skip
+    quietly(ours, X, lengths)
+    np.testing.assert_allclose(ours.means_, theirs.means_, rtol=1e-8)
+    np.testing.assert_allclose(ours.covars_, theirs.covars_, rtol=1e-8)
+    np.testing.assert_allclose(ours.transmat_, theirs.transmat_, rtol=1e-8)
