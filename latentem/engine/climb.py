@@ -169,7 +169,7 @@ class Climb:
     def _set_out(self) -> Any:
         """The parameters to start from, with the spaces of parameters like them."""
         params = self.params = self.first = self.begin()
-        memory = {} if self._saved is None else self._saved.climb(self, params)
+        memory = {} if self._saved is None else self._saved.climb(self, self._like(params))
         params = memory.get("first", params)
         self.fixed = _fixed_leaves(self.constraints, params)
         natural = self.settings.space == "natural"
@@ -179,6 +179,10 @@ class Climb:
         self._began -= memory.pop("elapsed", 0.0)
         self.__dict__ |= memory
         return self.params
+
+    def _like(self, params: Any) -> Any:
+        """Objects with all classes that the memory of the climb is made of."""
+        return params
 
     def _spent(self) -> bool:
         return self.n_iter >= self.settings.max_iter and not self.certifying

@@ -20,7 +20,9 @@ from latentem.engine.backends import Backend, backend_for, one_blas_thread
 from latentem.engine.blocks import thin
 from latentem.engine.checkpoints import Keeper, Saved, every, read_checkpoint
 from latentem.engine.climb import Climb
+from latentem.engine.incremental import Incremental
 from latentem.engine.model import Diagnosis, LatentModel
+from latentem.engine.online import MiniBatches
 from latentem.engine.progress import progress_bar
 from latentem.engine.result import CollapsedError, EMResult, History, Reason, Start, State
 from latentem.engine.sources import Partitions, Source
@@ -88,6 +90,15 @@ class EM:
         Where to keep the whole state of the fit, for ``run(..., resume=path)``.
     checkpoint_every : int or str
         EM points, or seconds such as "30s", between two checkpoints.
+    batch_size : int, optional
+        Online EM instead: an M-step after every batch of so many units, by statistics averaged
+        over batches; every M-step counts as a map. After each pass over all batches an
+        E-step tells the objective; the fit ends when a pass gains no more than `tol`, or
+        1e-5 nats a row. For rows in an order of chance.
+    incremental : bool
+        Incremental EM instead: an M-step after every few blocks, with the last statistics of
+        the others; the free energy rises with each, and `tol` is its gain still to come. Fewer
+        passes over large data.
 
     Examples
     --------
@@ -148,6 +159,14 @@ class EM:
         if limit is not None and not (isinstance(limit, int | float | np.number) and limit > 0):
             raise ValueError(f"time_limit must be a number of seconds > 0, got {limit!r}")
         every(self.checkpoint_every)
+        size = self.batch_size
+        whole = isinstance(size, int | np.integer) and not isinstance(size, bool) and size >= 1
+        if size is not None and not whole:
+            raise ValueError(f"batch_size must be None or an integer >= 1, got {size!r}")
+        if self.incremental and size is not None:
+            raise ValueError("batch_size is for online EM and incremental=True is another: use one")
+        if self.subsets > 1 and (self.incremental or size is not None):
+            raise ValueError("subsets, batch_size and incremental are three ways to fit: use one")
 
     def run(
         self,
@@ -274,20 +293,27 @@ class EM:
 
     def _blocks(self, model: LatentModel, data: Any) -> Any:
         """The data as blocks of the model, or the partitions of a source, read in every pass."""
-        if not isinstance(data, Source):
-            return list(model.blocks(data, self.block_size))
-        if not model.additive:
+        piecewise = isinstance(data, Source) or self.incremental or self.batch_size is not None
+        if piecewise and not model.additive:
             raise ValueError(
                 f"{model!r} has statistics that do not add up over blocks, so it cannot be fitted "
-                "piece by piece: pass data that fit into memory"
+                "piece by piece: pass data that fit into memory, and leave batch_size and "
+                "incremental out"
             )
-        return Partitions(model, data, self.block_size)
+        size = self.block_size if self.batch_size is None else self.batch_size
+        if isinstance(data, Source):
+            return Partitions(model, data, size)
+        return list(model.blocks(data, size))
 
     def _climb(
         self, model: LatentModel, blocks: Any, backend: Backend, begin: Any, number: int = 0
     ) -> Climb | SubsetClimb:
         """What takes one start to its end."""
-        kind = Climb if self.subsets == 1 else SubsetClimb
+        kind: type[Climb] | type[SubsetClimb] = Climb if self.subsets == 1 else SubsetClimb
+        if self.batch_size is not None:
+            kind = MiniBatches
+        elif self.incremental:
+            kind = Incremental
         return kind(self, model, blocks, backend, begin, number)
 
     def _told(self, climb: Climb | SubsetClimb, began: float) -> Iterator[State]:

@@ -22,6 +22,7 @@ class Reason(Enum):
     STEP = (True, "the step of an EM map is within tol")
     GRADIENT = (True, "the conditions of a maximum hold within tol")
     ROUNDING = (True, "the gains fell below what float64 resolves")
+    ONLINE = (True, "another pass of online EM gained next to nothing")
     MAX_ITER = (False, "max_iter was reached before the stopping rule was met")
     DECREASED = (False, "an EM map lowered the objective and was taken back")
     SUBSETS = (False, "ordered subsets made their passes: fast, but they promise no convergence")

@@ -29,6 +29,7 @@ from latentem.estimators.chain_impossible import ruled_out, tell_impossible
 from latentem.estimators.chain_order import in_this_order
 from latentem.estimators.chain_starting import begin_at
 from latentem.estimators.hmm_decoding import DecodingMethods
+from latentem.estimators.online_fitting import fed, forget_fit
 from latentem.estimators.outside import named_columns, of_sequences, sample_rows, source_of
 from latentem.estimators.settings import em_settings, generator, nothing_half_done
 from latentem.estimators.validation import check_fixed, check_weights
@@ -193,6 +194,36 @@ class BaseHMM(DecodingMethods, BaseEstimator):
             result = replace(result, warnings=result.warnings + told)
         return self._took(model, result)
 
+    def partial_fit(self, X: Any, lengths: Any = None, sample_weight: Any = None) -> BaseHMM:
+        """Take in one more chunk of whole sequences, by online EM.
+
+        About every 1,000 rows an M-step follows, by statistics averaged over all chunks with
+        steps that shrink; the attributes are those of the mean statistics of the last half of
+        the steps. The first chunk makes the start. After `fit` it goes on from there.
+
+        Parameters
+        ----------
+        X, lengths, sample_weight
+            As in `fit`, in memory.
+        """
+        with nothing_half_done(self):
+            settings, rng = em_settings(self), generator(self.random_state)
+            begin: Any = None
+            if self.__sklearn_is_fitted__():
+                model, _, data = self._table(X, lengths, sample_weight)
+            else:
+                data = check_sequences(self, X, lengths, sample_weight, None, reset=True)
+                self._check_enough(data)
+                model = self._model()
+                model = self._model(self._learned(model.family, data.x))
+                begin = begin_at(self, model, data.x.shape[1])
+            params = fed(self, model, data, lambda: begin, settings, rng)
+            self.model_ = model
+            self._startprob = np.array(model.startprob(params))
+            self.transmat_ = params.transmat
+            self._take_family(params.family)
+            return self
+
     def _fit_outside(self, source: Source, settings: EM, resume: Any) -> BaseHMM:
         """A fit to a source, of which a sample is looked at."""
         few, model = sample_rows(source), self._model()
@@ -206,6 +237,7 @@ class BaseHMM(DecodingMethods, BaseEstimator):
 
     def _took(self, model: HiddenMarkov, result: EMResult) -> BaseHMM:
         """The estimator with the attributes of a fit."""
+        forget_fit(self)
         self.model_ = model
         self._startprob = np.array(model.startprob(result.params))
         self.transmat_ = result.params.transmat

@@ -20,6 +20,7 @@ from latentem.engine.result import EMResult
 from latentem.engine.sources import Source
 from latentem.engine.starts import InitParams
 from latentem.estimators.mixture_labels import refuse_contradictions, tell_impossible
+from latentem.estimators.online_fitting import fed, forget_fit
 from latentem.estimators.outside import (
     by_block,
     is_outside,
@@ -157,9 +158,10 @@ class BaseMixture(DensityMixin, BaseEstimator):
             model, data, start = self._outside(source)
         rng = generator(self.random_state)
         result = settings.run(model, data, start=start, rng=rng, resume=resume)
-        if result.loglik == -np.inf:
+        if result.loglik == -np.inf and isinstance(data, Rows):
             told = tell_impossible(model, result.params, data)
             result = replace(result, warnings=result.warnings + told)
+        forget_fit(self)
         self._take(result.params)
         self.model_ = model  # with the family that `_fitted_family` may want
         self.result_ = result
@@ -169,6 +171,32 @@ class BaseMixture(DensityMixin, BaseEstimator):
         self.converged_ = result.converged
         self.n_iter_ = result.n_iter
         return self
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> BaseMixture:
+        """Take in one more chunk of rows, by online EM.
+
+        Every 1,000 rows an M-step follows, by statistics averaged over all chunks with steps
+        that shrink; the attributes are those of the mean statistics of the last half of
+        the steps. Rows should come in an order that has nothing to do with what they hold. The
+        first chunk makes the start: give it thousands of rows. After `fit` it goes on from there.
+
+        Parameters
+        ----------
+        X : array-like or frame (n_samples, n_features)
+        y : ignored
+        sample_weight : (n_samples,) array-like, optional
+        """
+        with nothing_half_done(self):
+            settings, rng = em_settings(self), generator(self.random_state)
+            if self.__sklearn_is_fitted__():
+                model, params = self._ready()
+                table = self._table(model, params, X, sample_weight)
+                data, start = Rows(table.x, table.weights), None
+            else:
+                model, data, start = self._inside(X, sample_weight, None)
+            self._take(fed(self, model, data, lambda: start, settings, rng))
+            self.model_ = model
+            return self
 
     def _inside(self, X: Any, sample_weight: Any, labels: Any) -> tuple[Mixture, Any, Any]:
         """Model, data and start of a fit to a table."""

@@ -114,8 +114,8 @@ def test_gradient_rule_needs_a_gradient():
 
 
 def test_collapse_is_the_reason_left_over():
-    # See test_checkpoints.py and test_subsets.py.
-    outside = {Reason.TIME_LIMIT, Reason.INTERRUPTED, Reason.SUBSETS}
+    # See test_checkpoints.py, test_subsets.py and test_online.py.
+    outside = {Reason.TIME_LIMIT, Reason.INTERRUPTED, Reason.SUBSETS, Reason.ONLINE}
     assert set(Reason) - set(REACH) - outside == {Reason.COLLAPSED}
     with pytest.raises(CollapsedError, match="the only start collapsed: after 0 maps, a covari"):
         run(Scripted(step=singular))
