@@ -61,7 +61,7 @@ def source_of(
         return ArraySource(X, weights, known, lengths)
     if isinstance(X, Source):
         found = X
-    elif isinstance(X, str | os.PathLike):
+    elif _is_path(X):
         found = ParquetSource(X)
     elif callable(X) and not hasattr(X, "shape"):
         found = BlockSource(X)
@@ -77,11 +77,18 @@ def source_of(
 
 def is_outside(X: Any, out: Any = None) -> bool:
     """Whether rows come, or answers go, block by block."""
-    if out is not None or isinstance(X, Source | str | os.PathLike):
+    if out is not None or isinstance(X, Source) or _is_path(X):
         return True
     if isinstance(X, np.memmap):
         return X.ndim == 2 and X.dtype.kind in "fiub" and len(X) > 0
     return callable(X) and not hasattr(X, "shape")
+
+
+def _is_path(X: Any) -> bool:
+    """Whether X names a file or folder; another text is text."""
+    if isinstance(X, str):
+        return X.endswith(".parquet") or Path(X).is_dir()
+    return isinstance(X, os.PathLike)
 
 
 class _AsRows:
