@@ -118,7 +118,7 @@ watcher.start()
 aligner = WordAligner("hmm", max_iter=2, ibm1_iter=2).fit(source, target)
 going[0] = False
 watcher.join()
-print((peak[0] - base) / 2**20, len(aligner._pairs))
+print((peak[0] - base) / 2**20, len(aligner._alignment.pairs))
 """
 
 

@@ -40,11 +40,20 @@ def aligner_params(aligner: WordAligner) -> BothDirections:
 
 def aligner_out(aligner: WordAligner) -> tuple[dict[str, Any], dict[str, Array]]:
     """The words, for the header, and the pairs that meet, as arrays."""
+    fitted = aligner._alignment
+    if (aligner.model, aligner.null is not False, aligner.symmetrization is not None) != (
+        fitted.kind, fitted.pairs.null, aligner.reverse_ is not None,
+    ):  # fmt: skip
+        raise ValueError(
+            "model, null or symmetrization was changed after the fit: set it back, or fit again, "
+            "before you save"
+        )
     words = {"source": list(aligner.source_words_), "target": list(aligner.target_words_)}
     arrays: dict[str, Array] = {}
     for side, one in (("forward", aligner), ("reverse", aligner.reverse_)):
         if one is not None:
-            arrays |= {f"{side}.indptr": one._pairs.indptr, f"{side}.columns": one._pairs.columns}
+            pairs = one._alignment.pairs
+            arrays |= {f"{side}.indptr": pairs.indptr, f"{side}.columns": pairs.columns}
     return {"words": words}, arrays
 
 
@@ -84,7 +93,7 @@ def _params(
 ) -> BothDirections:
     shapes = Shapes(*NO_SHAPES, aligner.null is not False)
     empty = np.zeros(2, dtype=np.int64), np.zeros(1, dtype=np.int32)
-    like = aligner._model(WordPairs(*empty, 1, shapes.null, shapes)).positions.initial()
+    like = aligner._made(WordPairs(*empty, 1, shapes.null, shapes)).positions.initial()
     one = pattern.forward._replace(positions=like)
     found = tree_in(header.get("parameters"), BothDirections(one, one), arrays, "")
     if found is None or found.forward is None:
@@ -111,10 +120,10 @@ def _take(
         raise ValueError(f"its table {side!r} names words that there are not")
     if null and not np.array_equal(columns[: indptr[1]], np.arange(n_target)):
         raise ValueError(f"its table {side!r} lacks words in the row of the empty word")
-    aligner._pairs = WordPairs(indptr, columns, n_target, null, Shapes(*NO_SHAPES, null))
-    model = aligner._model(aligner._pairs)
+    shapes = Shapes(*NO_SHAPES, null)
+    model = aligner._made(WordPairs(indptr, columns, n_target, null, shapes))
     _check(model, params, side)
-    aligner._take(params)
+    aligner._take(model, params)
     aligner.source_words_, aligner.target_words_ = list(source), list(target)
     aligner.result_ = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from latentem.engine.acceleration import Accelerator
 from latentem.engine.backends import backend_for
 from latentem.engine.em import EM
-from latentem.engine.result import EMResult
+from latentem.engine.result import EMResult, Reason
 from latentem.estimators.sentences import Sentences, encoded, read_pairs, vocabulary
 from latentem.estimators.settings import nothing_half_done
 from latentem.models.parallel_text import ParallelText, WordPairs
@@ -63,6 +64,8 @@ class WordAligner(BaseEstimator):
     accelerate : {"auto", "squarem", "anderson"}, callable or None
     n_jobs : int or None
         None uses the cores the process may use. Results do not depend on it.
+    progress : bool
+        Show a bar of the maps, with tqdm.
 
     Attributes
     ----------
@@ -132,6 +135,7 @@ class WordAligner(BaseEstimator):
         | Callable[[], Accelerator]
         | None = None,
         n_jobs: int | None = None,
+        progress: bool = False,
     ):
         self.model = model
         self.null = null
@@ -143,6 +147,7 @@ class WordAligner(BaseEstimator):
         self.tol = tol
         self.accelerate = accelerate
         self.n_jobs = n_jobs
+        self.progress = progress
 
     def fit(self, source: Any, target: Any) -> WordAligner:
         """Learn from pairs of sentences.
@@ -170,31 +175,36 @@ class WordAligner(BaseEstimator):
 
     def _fit(self, pairs: Sentences) -> WordAligner:
         settings = EM(
-            tol=self.tol, max_iter=self.max_iter, accelerate=self.accelerate, n_jobs=self.n_jobs
+            tol=self.tol,
+            max_iter=self.max_iter,
+            accelerate=self.accelerate,
+            n_jobs=self.n_jobs,
+            progress=bool(self.progress),
         )
-        first = EM(tol=0.0, max_iter=self.ibm1_iter, accelerate=None, n_jobs=self.n_jobs)
+        first = replace(settings, tol=0.0, max_iter=self.ibm1_iter, accelerate=None)
         self.source_words_ = vocabulary(pairs.source)
         self.target_words_ = vocabulary(pairs.target)
-        text = self._encoded(pairs)
-        self._pairs = WordPairs.make(text, self.null is not False)
-        model = self._model(self._pairs)
+        text = self._encoded(pairs, self.model)
+        model = self._made(WordPairs.make(text, self.null is not False))
         start = None
         if self.model != "ibm1" and self.ibm1_iter:
-            alone = WordAlignment(self._pairs, "ibm1", smoothing=self.smoothing)
-            start = model.started(first.run(alone, text).params.translation)
+            alone = WordAlignment(model.pairs, "ibm1", smoothing=self.smoothing)
+            table = _complete(first.run(alone, text)).params.translation
+            start = model.started(table)
         result = settings.run(model, text, start=start)
-        self._take(result.params)
+        self._take(model, result.params)
         self.result_, self.loglik_ = result, result.loglik
         self.converged_, self.n_iter_ = result.converged, result.n_iter
         self.reverse_ = None
         if self.symmetrization is not None:
+            _complete(result)
             other: WordAligner = clone(self).set_params(symmetrization=None)
             self.reverse_ = other._fit(pairs._replace(source=pairs.target, target=pairs.source))
         return self
 
-    def _take(self, params: AlignmentParams) -> None:
-        """Parameters as fitted attributes."""
-        self._params = params
+    def _take(self, model: WordAlignment, params: AlignmentParams) -> None:
+        """A fitted model, and parameters as attributes."""
+        self._alignment, self._params = model, params
         self.null_probability_ = getattr(params.positions, "null", None)
         for name in ("tension", "jumps"):
             self.__dict__.pop(f"{name}_", None)  # of an earlier fit of another model
@@ -230,15 +240,15 @@ class WordAligner(BaseEstimator):
                 f"True or False, got {null!r}"
             )
 
-    def _model(self, pairs: WordPairs) -> WordAlignment:
+    def _made(self, pairs: WordPairs) -> WordAlignment:
+        """The model that the arguments ask for."""
         null = None
         if self.model != "ibm1" and self.null is not False and self.null != "estimate":
             null = NULL_START if self.null is True else float(self.null)
         return WordAlignment(pairs, self.model, null, self.smoothing)
 
-    def _encoded(self, pairs: Sentences) -> ParallelText:
-        chains = self.model == "hmm"
-        return encoded(pairs, self.source_words_, self.target_words_, chains)
+    def _encoded(self, pairs: Sentences, model: str) -> ParallelText:
+        return encoded(pairs, self.source_words_, self.target_words_, chains=model == "hmm")
 
     def _read(self, source: Any, target: Any) -> Sentences:
         check_is_fitted(self)
@@ -248,8 +258,8 @@ class WordAligner(BaseEstimator):
         """What a method of the model finds for pairs that have words on both sides."""
         if not pairs.kept:
             return []
-        text = self._encoded(pairs)
-        model = self._model(self._pairs.shaped(text))
+        text = self._encoded(pairs, self._alignment.kind)
+        model = self._alignment.at(text)
         found: list[Any] = getattr(model, method)(self._params, text, backend_for(self.n_jobs))
         return found
 
@@ -283,7 +293,12 @@ class WordAligner(BaseEstimator):
         """
         pairs = self._read(source, target)
         found = self._links(pairs)
-        if self.reverse_ is not None and self.symmetrization is not None:
+        if self.symmetrization is not None:
+            if self.reverse_ is None:
+                raise ValueError(
+                    f"symmetrization={self.symmetrization!r} joins two directions, and one was "
+                    "fitted: fit again, or set symmetrization to None"
+                )
             swapped = pairs._replace(source=pairs.target, target=pairs.source)
             back = [[(j, i) for i, j in links] for links in self.reverse_._links(swapped)]
             found = [
@@ -311,7 +326,7 @@ class WordAligner(BaseEstimator):
         pairs = self._read(source, target)
         out = [np.zeros((m, l)) for l, m in pairs.sizes]  # noqa: E741
         for place, cells in zip(pairs.kept, self._for_each("posteriors", pairs), strict=True):
-            out[place] = cells[:, int(self._pairs.null) :].copy()
+            out[place] = cells[:, int(self._alignment.pairs.null) :].copy()
         return out
 
     def _total(self, source: Any, target: Any) -> tuple[float, int]:
@@ -319,8 +334,8 @@ class WordAligner(BaseEstimator):
         pairs = self._read(source, target)
         if not pairs.kept:
             raise ValueError("no pair has words on both sides: there is nothing to score")
-        text = self._encoded(pairs)
-        model = self._model(self._pairs.shaped(text))
+        text = self._encoded(pairs, self._alignment.kind)
+        model = self._alignment.at(text)
         found = backend_for(self.n_jobs).expect(model, self._params, model.blocks(text))
         return found.loglik, len(text.target)
 
@@ -360,18 +375,18 @@ class WordAligner(BaseEstimator):
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
             raise ValueError(f"n must be an integer >= 1, got {n!r}")
         if word is None:
-            if not self._pairs.null:
+            if not self._alignment.pairs.null:
                 raise KeyError("the model was fitted with null=False: it has no empty word")
             row = 0
         else:
             word = word.lower() if self.lowercase else word
             if word not in self.source_words_:
                 raise KeyError(f"the source word {word!r} was not seen in training")
-            row = self.source_words_.index(word) + self._pairs.null
-        begin, end = self._pairs.indptr[row : row + 2]
+            row = self.source_words_.index(word) + self._alignment.pairs.null
+        begin, end = self._alignment.pairs.indptr[row : row + 2]
         probabilities = self._params.translation[begin:end]
         best = np.argsort(-probabilities, kind="stable")[:n]
-        words = self._pairs.columns[begin:end][best]
+        words = self._alignment.pairs.columns[begin:end][best]
         return [
             (self.target_words_[w], float(p))
             for w, p in zip(words, probabilities[best], strict=True)
@@ -382,3 +397,10 @@ class WordAligner(BaseEstimator):
         from latentem.estimators.storage import save
 
         save(self, path)
+
+
+def _complete(result: EMResult) -> EMResult:
+    """The result of a fit that others follow; Ctrl-C in it ends them all."""
+    if result.reason is Reason.INTERRUPTED:
+        raise KeyboardInterrupt
+    return result

@@ -19,7 +19,7 @@ __all__ = ["ParallelText", "SentencePairs", "Shapes", "WordPairs", "sentence_pai
 Array = np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ParallelText:
     """Pairs of sentences, each word a number from 0.
 
@@ -94,7 +94,7 @@ def _rows(lengths: Array, which: Array) -> Array:
     return np.arange(sizes.sum()) + np.repeat(begins - starts_of(sizes)[:-1], sizes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shapes:
     """The different shapes of pairs (l source words, m target words), in order.
 
@@ -141,7 +141,7 @@ class Shapes:
         return np.unique(self.source_lengths)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WordPairs:
     """Pairs of words that meet in some pair of sentences, as a sparse table (CSR).
 
@@ -221,7 +221,7 @@ def _incidence(words: Array, lengths: Array, side: str) -> sparse.csr_array:
     return sparse.csr_array((ones, words, starts_of(lengths)), shape=shape)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SentencePairs:
     """A block: pairs of sentences in the order of their source lengths.
 

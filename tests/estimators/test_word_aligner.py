@@ -10,7 +10,14 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import latentem
-from latentem import WordAligner, alignment_error_rate, from_pharaoh, symmetrize, to_pharaoh
+from latentem import (
+    ConvergenceWarning,
+    WordAligner,
+    alignment_error_rate,
+    from_pharaoh,
+    symmetrize,
+    to_pharaoh,
+)
 from latentem.engine.archive import read_archive, write_archive
 from tests.models.planted import planted
 
@@ -134,6 +141,34 @@ def test_both_directions_are_those_fitted_alone():
         errors[method] = alignment_error_rate(both.align(source, target), links)
     assert errors["grow-diag-final-and"] < errors["union"]
     assert errors["intersection"] < errors[None]
+
+
+def test_arguments_changed_after_the_fit_do_not_change_what_was_fitted():
+    aligner = WordAligner("hmm").fit(GERMAN, ENGLISH)
+    links = aligner.align(GERMAN, ENGLISH)
+    aligner.set_params(model="ibm1", null=False, smoothing=5.0)
+    assert aligner.align(GERMAN, ENGLISH) == links
+    with pytest.raises(ValueError, match="was changed after the fit: set it back"):
+        aligner.save("nowhere.npz")
+    aligner.set_params(symmetrization="union")
+    with pytest.raises(ValueError, match="joins two directions, and one was fitted: fit again"):
+        aligner.align(GERMAN, ENGLISH)
+
+
+@pytest.mark.parametrize("model", ["hmm", "ibm1"])
+def test_ctrl_c_in_a_fit_that_others_follow_ends_them_all(model, monkeypatch):
+    calls = []
+
+    def interrupted(self, statistics, params):
+        calls.append(self.kind)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("latentem.models.word_alignment.WordAlignment.m_step", interrupted)
+    aligner = WordAligner(model, symmetrization="union")
+    with pytest.warns(ConvergenceWarning, match="interrupted"), pytest.raises(KeyboardInterrupt):
+        aligner.fit(GERMAN, ENGLISH)
+    assert calls == ["ibm1"]
+    assert not hasattr(aligner, "result_")
 
 
 def test_null_probability():
