@@ -94,7 +94,7 @@ class JumpPositions(Positions):
 
     def _densities(self, log_translation: Array, cells: Array, length: int) -> Array:
         """Log densities (states, target words)."""
-        words = log_translation[cells.T]
+        words = log_translation.take(cells.T)  # in C order, as kernels want it
         if not self.shapes.null:
             return words
         out = np.empty((2 * length, words.shape[1]))
