@@ -39,8 +39,8 @@ __all__ = ["Image", "Measurements", "PoissonLinear", "ReconstructionStatistics"]
 Array = np.ndarray
 #: Multiplications of one block of a product, by which the data are cut.
 BLOCK = 500_000
-#: Blocks at most: each adds images.
-MOST_BLOCKS = 8
+#: Multiplications for each pixel in a block: it also makes and adds images.
+PER_PIXEL = 64
 
 
 class Image(NamedTuple):
@@ -132,7 +132,8 @@ class PoissonLinear(LatentModel):
         if operator.size == 0:
             return 1
         if size is None:
-            wanted = min(operator.size // BLOCK, MOST_BLOCKS)
+            pixels = int(np.prod(operator.image_shape))
+            wanted = operator.size // max(BLOCK, PER_PIXEL * pixels)
             wanted -= wanted % 2
         else:
             wanted = -(-measurements // max(int(size), 1))

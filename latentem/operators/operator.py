@@ -113,16 +113,19 @@ class Matrix(Operator):
         image_shape: tuple[int, ...] | None = None,
         data_shape: tuple[int, ...] | None = None,
     ):
-        self.matrix = _checked(matrix)
-        m, n = self.matrix.shape
-        self.image_shape = (n,) if image_shape is None else tuple(image_shape)
-        self.data_shape = (m,) if data_shape is None else tuple(data_shape)
+        matrix = _checked(matrix)
+        m, n = matrix.shape
+        self._take(matrix, tuple(image_shape or (n,)), tuple(data_shape or (m,)))
         for name, shape, size, what in (
             ("image_shape", self.image_shape, n, "columns"),
             ("data_shape", self.data_shape, m, "rows"),
         ):
             if np.prod(shape, dtype=int) != size:
                 raise ValueError(f"{name} {shape} does not hold the {size} {what} of the matrix")
+
+    def _take(self, matrix: Any, image_shape: tuple[int, ...], data_shape: tuple[int, ...]) -> None:
+        self.matrix, self.image_shape, self.data_shape = matrix, image_shape, data_shape
+        self._transposed = matrix.T  # scipy checks a matrix anew whenever it is transposed
 
     @property
     def size(self) -> int:
@@ -132,7 +135,7 @@ class Matrix(Operator):
         return (self.matrix @ image.ravel()).reshape(self.data_shape)
 
     def adjoint(self, data: Array) -> Array:
-        return (self.matrix.T @ data.ravel()).reshape(self.image_shape)
+        return (self._transposed @ data.ravel()).reshape(self.image_shape)
 
     def parts(self, n: int, interleaved: bool = False) -> list[tuple[Operator, Any]]:
         if n == 1:
@@ -144,8 +147,8 @@ class Matrix(Operator):
         for k in range(n):
             here = slice(k, None, n) if interleaved else slice(m * k // n, m * (k + 1) // n)
             part = Matrix.__new__(Matrix)
-            part.matrix, part.image_shape = rows_of(self.matrix, here), self.image_shape
-            part.data_shape = (part.matrix.shape[0],)
+            rows = rows_of(self.matrix, here)
+            part._take(rows, self.image_shape, (rows.shape[0],))
             found.append((part, np.unravel_index(np.arange(m)[here], self.data_shape)))
         return found
 

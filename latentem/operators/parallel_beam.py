@@ -78,6 +78,7 @@ class ParallelBeam(Operator):
         self.image_shape = (self.n, self.n)
         self.data_shape = (self._detectors, len(theta))
         self._matrix: Any = None
+        self._transposed: Any = None
 
     @classmethod
     def like(cls, sinogram: Array, theta: Any, circle: bool = True) -> ParallelBeam:
@@ -126,7 +127,10 @@ class ParallelBeam(Operator):
         return by_angle.reshape(len(self.theta), self._detectors).T
 
     def adjoint(self, data: Array) -> Array:
-        return (self.matrix.T @ data.T.ravel()).reshape(self.image_shape)
+        matrix = self.matrix
+        if self._transposed is None:  # scipy checks a matrix anew whenever it is transposed
+            self._transposed = matrix.T
+        return (self._transposed @ data.T.ravel()).reshape(self.image_shape)
 
     def parts(self, n: int, interleaved: bool = False) -> list[tuple[Operator, Any]]:
         if n == 1:
