@@ -103,8 +103,7 @@ def _screen(chapters: list[Chapter], took: float, folder: Path) -> str:
     for chapter in chapters:
         lines += [chapter.title, *(f"  {line}" for line in chapter.screen)]
     lines += [
-        f"Report: {folder / REPORT}, with {plural(figures, 'figure')}",
-        "Try next:",
+        f"Report: {folder / REPORT}, with {plural(figures, 'figure')}. Try next:",
         f"  {command} mixture {folder / 'faithful.csv'} --components 1:5 --plot fit.png",
         f"  {command} hmm {folder / 'earthquakes.csv'} --columns count --family poisson",
         f"  {command} impute {folder / 'airquality.csv'} -o filled.csv --report gaps.md",

@@ -20,11 +20,12 @@ from latentem.datasets.bundled import (
 )
 from latentem.datasets.dataset import Dataset
 from latentem.datasets.parallel import ParallelSentences, load_django_messages
-from latentem.datasets.simulated import two_gaussians
+from latentem.datasets.simulated import concrete_section, two_gaussians
 
 __all__ = [
     "Dataset",
     "ParallelSentences",
+    "concrete_section",
     "load_airquality",
     "load_anaesthetists",
     "load_apple",

@@ -36,7 +36,7 @@ def test_report_embeds_figures_that_exist(tour: Any) -> None:
     report = (folder / "report.md").read_text(encoding="utf-8")
     figures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", report)
     assert sorted(figures) == sorted(path.name for path in folder.glob("*.png"))
-    assert len(figures) == 7
+    assert len(figures) == 8
     for name in figures:
         assert (folder / name).read_bytes()[:4] == b"\x89PNG"
     for name in re.findall(r"(?<!!)\[[^\]]+\]\(([^)]+)\)", report):
@@ -64,7 +64,7 @@ def test_screen_is_one_screen(tour: Any) -> None:
     assert "272 eruptions" in text
     assert "chosen: 3 components, tied" in text
     assert "converged in" in text
-    assert "report.md, with 7 figures" in text
+    assert "report.md, with 8 figures" in text
     assert "Try next:" in text
 
 
@@ -191,3 +191,19 @@ def test_chapter_that_is_not_sound_is_exit_3(
 
 def test_every_chapter_names_itself() -> None:
     assert all((chapter.__doc__ or "").strip() for chapter in CHAPTERS)
+
+
+def test_concrete_shows_void_and_steel(tour: Any) -> None:
+    report = (tour[0] / "report.md").read_text(encoding="utf-8")
+    row = re.search(
+        r"^\| smoothness prior \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$",
+        report, re.M,
+    )  # fmt: skip
+    assert row is not None
+    concrete, steel, void, crack, error = (float(cell) for cell in row.groups())
+    assert concrete == pytest.approx(1.05, abs=0.05)
+    assert steel > 2.5
+    assert void < 0.25
+    assert crack < 0.8 * concrete
+    assert error < 0.25
+    assert re.search(r"^Concrete.*void 0\.\d\d, around it 1; converged in", tour[2], re.M)

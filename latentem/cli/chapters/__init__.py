@@ -12,6 +12,7 @@ from pathlib import Path
 
 from latentem.cli.chapters.airquality import air_quality
 from latentem.cli.chapters.chapter import Chapter
+from latentem.cli.chapters.concrete import concrete
 from latentem.cli.chapters.earthquakes import earthquakes
 from latentem.cli.chapters.faithful import old_faithful
 from latentem.cli.chapters.messages import translated_messages
@@ -25,4 +26,5 @@ CHAPTERS: list[Callable[[Path, int], Chapter]] = [
     earthquakes,
     air_quality,
     translated_messages,
+    concrete,
 ]
