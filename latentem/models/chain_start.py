@@ -229,7 +229,23 @@ def _params(
     elif transmat is not None and not named:
         shares = shares[in_order(_moves(shares, rows), transmat)]
     family = model.family.initialize(rows.x, shares * rows.weights, rng)
-    return model.assembled(_moves(shares, rows), family)
+    return model.assembled(_moves(shares, rows) * _uneven_between(shares, rng), family)
+
+
+def _uneven_between(shares: Array, rng: np.random.Generator) -> Array:
+    """Factors (K, K) of the transitions of states that have the same shares, 1 of others.
+
+    States that begin the same in everything stay so in every EM map; `Tied` ones differ by
+    their transitions alone.
+    """
+    k, factors = len(shares), np.ones((len(shares), len(shares)))
+    totals = shares.sum(axis=1)
+    for i in range(k):
+        near = np.flatnonzero((totals == totals[i]) & (totals > 0))
+        if any(j != i and np.array_equal(shares[i], shares[j]) for j in near):
+            factors[i] *= rng.uniform(0.5, 1.5, k)
+            factors[:, i] *= rng.uniform(0.5, 1.5, k)
+    return factors
 
 
 def _moves(shares: Array, rows: _Rows) -> Array:

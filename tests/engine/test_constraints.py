@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from latentem import Bounded, Fixed, Positive, PositiveDefinite, Real, Simplex, Simplices
+from latentem import (
+    Bounded,
+    Equal,
+    Fixed,
+    Partly,
+    Positive,
+    PositiveDefinite,
+    Real,
+    Simplex,
+    Simplices,
+)
 from latentem.engine import log_contrasts
 from latentem.engine.log_contrasts import _contrasts
 
@@ -225,3 +235,50 @@ def test_holds_says_no(constraint, outside):
 def test_bounded_refuses_ends(ends):
     with pytest.raises(ValueError, match="finite bounds with low < high"):
         Bounded(*ends)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**20), st.sampled_from(["rows", "entries", "matrices", "simplices"]))
+def test_what_is_kept_is_not_in_the_vector(seed, kind):
+    rng = np.random.default_rng(seed)
+    free = rng.random(4) < 0.5
+    free[rng.integers(4)] = True
+    value = rng.gamma(2.0, size=(4, 3))
+    if kind == "rows":
+        constraint, size = Partly(Positive(), free), 3 * free.sum()
+    elif kind == "entries":
+        mask = rng.random((4, 3)) < 0.5
+        constraint, size = Partly(Positive(), mask), mask.sum()
+    elif kind == "matrices":
+        root = rng.normal(size=(4, 2, 3))
+        value = root @ root.transpose(0, 2, 1)
+        constraint, size = Partly(PositiveDefinite(), free), 3 * free.sum()
+    else:
+        value = rng.dirichlet(np.ones(3), (4, 2)).reshape(4, 6)
+        mask = rng.random((4, 6)) < 0.6
+        constraint = Simplices((3, 3), mask)
+        size = np.maximum(mask.reshape(4, 2, 3).sum(axis=2) - 1, 0).sum()
+    assert constraint.size(value) == size
+    assert constraint.holds(value)
+    kept = constraint.kept(value)
+    moved = constraint.unpack(constraint.pack(value) + rng.normal(size=int(size)), value)
+    assert np.array_equal(moved[kept], value[kept])
+    assert constraint.holds(moved)
+    back = constraint.unpack(constraint.pack(moved), value)
+    np.testing.assert_allclose(back, moved, rtol=1e-9)
+    assert constraint.measure(value).ndim == 1
+
+
+def test_equal_values_are_one_coordinate():
+    rates = np.array([[2.0], [5.0], [2.0]])
+    constraint = Equal(Positive(), np.array([0, 1, 0]))
+    assert constraint.holds(rates)
+    assert not constraint.holds(np.array([[2.0], [5.0], [3.0]]))
+    assert not constraint.holds(-rates)
+    assert constraint.pack(rates) == pytest.approx(np.log([2.0, 5.0]))
+    assert constraint.unpack(np.log([3.0, 4.0]), rates) == pytest.approx([[3.0], [4.0], [3.0]])
+    assert constraint.measure(rates).shape == (2,)
+    assert not constraint.kept(rates).any()
+    held = Equal(Partly(Positive(), np.array([True, False])), np.array([0, 1, 0]))
+    assert held.kept(rates).tolist() == [[False], [True], [False]]
+    assert Equal(Fixed(), np.array([0, 1, 0])).kept(rates).all()

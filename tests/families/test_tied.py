@@ -66,6 +66,21 @@ def test_states_of_a_chain():
         assert found.family.lambdas[0] == found.family.lambdas[1]
 
 
+def test_states_that_look_alike_part_by_their_transitions():
+    """Spells of exactly three rows: two states in a row make a spell that is not geometric."""
+    lengths = np.tile([3, 6], 30)
+    x = np.random.default_rng(0).poisson(np.repeat(np.tile([2.0, 30.0], 30), lengths))[:, None]
+    rates = families.PoissonParams(np.array([[2.0], [2.0], [2.0], [30.0]]))
+    spells = HMM(Tied(families.Poisson(), [0, 0, 0, 1]), 4, family_init=rates, random_state=0,
+                 n_init=4, max_iter=5000).fit(x)  # fmt: skip
+    plain = HMM(families.Poisson(), 2, random_state=0).fit(x)
+    assert spells.loglik_ > plain.loglik_ + 40
+    assert spells.bic(x) < plain.bic(x)
+    into, stay = spells.transmat_[3, :3], spells.transmat_.diagonal()[:3]
+    assert into.max() > 0.9 * into.sum()  # a spell begins in one of the three
+    assert np.all(stay < 0.1)
+
+
 def test_all_in_one_group_is_one_component():
     with pytest.warns(NotIdentifiedWarning, match="components 0 and 1 coincide"):
         tied = EM().run(Mixture(Tied(families.Poisson(), [0, 0]), 2), COUNTS, rng=0)
