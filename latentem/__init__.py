@@ -64,6 +64,8 @@ _PUBLIC = {
     "ArraySource": "engine.sources",
     "BlockSource": "engine.sources",
     "ParquetSource": "engine.parquet",
+    "DaskBackend": "engine.dask_backend",
+    "DaskSource": "engine.dask_backend",
     "SerialBackend": "engine.backends",
     "ThreadBackend": "engine.backends",
     "Bounded": "engine.constraints",

@@ -20,6 +20,7 @@ from latentem.engine.backends import Backend, backend_for, one_blas_thread
 from latentem.engine.blocks import thin
 from latentem.engine.checkpoints import Keeper, Saved, every, read_checkpoint
 from latentem.engine.climb import Climb
+from latentem.engine.dask_backend import DaskBackend, DaskSource, is_dask
 from latentem.engine.incremental import Incremental
 from latentem.engine.model import Diagnosis, LatentModel
 from latentem.engine.online import MiniBatches
@@ -215,8 +216,8 @@ class EM:
             generators = saved.generators()
         keeper = Keeper(self, model, generators)
         with one_blas_thread(), progress_bar(self.progress) as bar:
-            backend = self._backend()
             blocks = self._blocks(model, data)
+            backend = self._backend(blocks)
 
             def begin(index: int) -> Any:
                 return _start(model, blocks, starts[index], generators[index])
@@ -279,7 +280,7 @@ class EM:
         """
         blocks = self._blocks(model, data)
         begin = partial(_start, model, blocks, start, np.random.default_rng(rng))
-        climb = self._climb(model, blocks, self._backend(), begin)
+        climb = self._climb(model, blocks, self._backend(blocks), begin)
         states = self._told(climb, time.perf_counter())
         while True:
             with one_blas_thread():
@@ -288,19 +289,26 @@ class EM:
                 return
             yield state
 
-    def _backend(self) -> Backend:
-        return backend_for(self.n_jobs) if self.backend is None else self.backend
+    def _backend(self, blocks: Any) -> Backend:
+        """Where E-steps run: what was asked for, or where the data are."""
+        if self.backend is not None:
+            return self.backend
+        if isinstance(blocks, Partitions) and isinstance(blocks.source, DaskSource):
+            return DaskBackend(blocks.source.client)
+        return backend_for(self.n_jobs)
 
     def _blocks(self, model: LatentModel, data: Any) -> Any:
         """The data as blocks of the model, or the partitions of a source, read in every pass."""
-        piecewise = isinstance(data, Source) or self.incremental or self.batch_size is not None
-        if piecewise and not model.additive:
+        size = self.block_size if self.batch_size is None else self.batch_size
+        outside = isinstance(data, Source) or is_dask(data)
+        if (outside or self.incremental or self.batch_size is not None) and not model.additive:
             raise ValueError(
                 f"{model!r} has statistics that do not add up over blocks, so it cannot be fitted "
                 "piece by piece: pass data that fit into memory, and leave batch_size and "
                 "incremental out"
             )
-        size = self.block_size if self.batch_size is None else self.batch_size
+        if is_dask(data):
+            data = DaskSource(data, getattr(self.backend, "client", None))
         if isinstance(data, Source):
             return Partitions(model, data, size)
         return list(model.blocks(data, size))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import numpy as np
 from latentem.engine.archive import atomically
 from latentem.engine.backends import backend_for
 from latentem.engine.blocks import Rows, Sequences
+from latentem.engine.dask_backend import DaskSource, is_dask
 from latentem.engine.model import LatentModel
 from latentem.engine.parquet import ParquetSource, parquet
 from latentem.engine.sources import ArraySource, BlockSource, Recipe, Source
@@ -61,6 +63,8 @@ def source_of(
         return ArraySource(X, weights, known, lengths)
     if isinstance(X, Source):
         found = X
+    elif is_dask(X):
+        found = DaskSource(X)
     elif _is_path(X):
         found = ParquetSource(X)
     elif callable(X) and not hasattr(X, "shape"):
@@ -77,7 +81,7 @@ def source_of(
 
 def is_outside(X: Any, out: Any = None) -> bool:
     """Whether rows come, or answers go, block by block."""
-    if out is not None or isinstance(X, Source) or _is_path(X):
+    if out is not None or isinstance(X, Source) or _is_path(X) or is_dask(X):
         return True
     if isinstance(X, np.memmap):
         return X.ndim == 2 and X.dtype.kind in "fiub" and len(X) > 0
@@ -118,7 +122,7 @@ def sample_rows(source: Source) -> Rows:
     return Rows(x, joined("weights"), joined("labels"))
 
 
-def named_columns(estimator: Any, source: Source, reset: bool) -> None:
+def named_columns(estimator: Any, source: Any, reset: bool) -> None:
     """Remember, at fit, or compare the columns of a source."""
     width = getattr(source, "n_features", None)
     names = getattr(source, "columns", None)
@@ -139,6 +143,12 @@ def named_columns(estimator: Any, source: Source, reset: bool) -> None:
 
 def of_sequences(source: Source) -> Source:
     """The source with partitions of whole sequences, as chains need them."""
+    if isinstance(source, DaskSource):
+        raise ValueError(
+            "a hidden Markov model must know which rows make a sequence, which a Dask collection "
+            "does not tell: pass sequences in memory, a BlockSource or a ParquetSource, with "
+            "EM(backend=DaskBackend(client)) for several machines"
+        )
     if isinstance(source, BlockSource):
         return BlockSource(partial(_as_sequences, source.factory))
     if isinstance(source, ArraySource) and source.lengths is None:
@@ -218,14 +228,61 @@ def by_block(
 
     Returns
     -------
-    array or path
-        `out`, or the new array.
+    array, path, or Dask array
+        `out`, or a new array; of Dask data a Dask array, computed where they are.
     """
     name = method.__name__
+    if is_dask(X) and out is None:
+        return lazily(estimator, method, X, **more)
     with _writer(out, name) as put:
         for found in _each(estimator, method, X, **more):
             put.take(found)
     return put.result()
+
+
+def lazily(estimator: Any, method: Callable[..., Any], X: Any, **more: Any) -> Any:
+    """``method(estimator, part)`` of a Dask array or frame, as a Dask array."""
+    if hasattr(estimator, "transmat_"):
+        raise ValueError(
+            "a chain cannot be cut where a Dask collection is: pass sequences, or a source"
+        )
+    dask: Any = import_module("dask")
+    arrays: Any = import_module("dask.array")
+    one = alone(estimator)
+    like = method(one, np.ones((1, estimator.n_features_in_)))
+    if hasattr(X, "columns"):
+        names = _Named(tuple(map(str, X.columns)))
+        named_columns(estimator, names, reset=False)
+        X = X.to_dask_array(lengths=True)
+    X = X.rechunk({1: -1})
+    parts = X.to_delayed().ravel()
+    answer, sent = dask.delayed(_answer, pure=True), dask.delayed(one)
+    rows = [
+        arrays.from_delayed(answer(sent, method.__name__, part), (n, *like.shape[1:]), like.dtype)
+        for part, n in zip(parts, X.chunks[0], strict=True)
+    ]
+    return arrays.concatenate(rows)
+
+
+def _answer(estimator: Any, method: str, rows: Any) -> Any:
+    return getattr(estimator, method)(np.asarray(rows))
+
+
+class _Named:
+    """Columns by name."""
+
+    def __init__(self, columns: tuple[str, ...]):
+        self.columns = columns
+
+
+def alone(estimator: Any) -> Any:
+    """The estimator for one block among others: one thread, columns without names."""
+    one = copy.copy(estimator)
+    one.n_jobs = 1
+    for name in ("feature_names_in_", "result_", "callbacks", "online_"):
+        one.__dict__.pop(name, None)
+    one.callbacks = None
+    return one
 
 
 def summed(estimator: Any, method: Callable[..., tuple[float, float]], X: Any) -> Any:
@@ -249,9 +306,7 @@ def _each(
     named_columns(estimator, source, reset=False)
     if hasattr(estimator, "transmat_"):
         source = of_sequences(source)
-    one = copy.copy(estimator)  # each block on a thread of its own
-    one.n_jobs = 1
-    one.__dict__.pop("feature_names_in_", None)
+    one = alone(estimator)
     ready = getattr(estimator, "_ready", None)
     model: Any = _AsRows() if ready is None else ready()[0]
 
