@@ -95,7 +95,7 @@ def test_data_in_memory_are_scattered_and_files_are_read_there(client, rows, tmp
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
-@pytest.mark.parametrize("where", ["collection", "memory"])
+@pytest.mark.parametrize("where", ["collection", pytest.param("memory", marks=pytest.mark.slow)])
 def test_a_worker_killed_in_the_middle_changes_nothing(client, rows, here, where):
     kill, killed = killing(client)
     if where == "collection":
