@@ -131,13 +131,7 @@ def _rows(sizes: Array, which: Array) -> Array:
 
 def _hidden(X: Any, weights: Any, labels: Any, cv: Any) -> list[Fold]:
     """Folds of a lone sequence, each with other stretches of it hidden."""
-    try:
-        x = np.asarray(X, dtype=float)
-    except (TypeError, ValueError):
-        raise ValueError(
-            "criterion='cv' hides stretches of a lone sequence as rows of NaN, which needs "
-            "numbers: encode the categories as 0, 1, ..., or give several sequences"
-        ) from None
+    x = np.asarray(X, dtype=float)
     if _is_splitter(cv):
         raise ValueError("a lone sequence takes a number of folds as cv, no splitter")
     _splits(cv, len(x), "row")

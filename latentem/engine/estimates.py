@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
@@ -51,28 +51,28 @@ class StandardErrors(Mapping[str, Array]):
         method: str,
         *,
         limits: tuple[Array, Array] | None = None,
-        remarks: Mapping[int, str] | None = None,
+        remarks: Sequence[str] = (),
         notes: tuple[str, ...] = (),
-        replicates: dict[str, Array] | None = None,
+        replicates: Array | None = None,
     ):
         self.estimates = estimates
         self.covariance = covariance
         self.method = method
         self.notes = notes
-        self.replicates = replicates
+        self.replicates = None if replicates is None else self._shaped(replicates)
         size = len(covariance)
         self._limits = limits or (np.full(size, -np.inf), np.full(size, np.inf))
-        self._remarks = dict(remarks or {})
+        self._remarks = list(remarks) or [""] * size
         with np.errstate(invalid="ignore"):
             self._flat = np.sqrt(np.clip(np.diag(covariance), 0.0, None))
         self._errors = self._shaped(self._flat)
 
     def _shaped(self, flat: Array) -> dict[str, Array]:
-        """Numbers of all parameters by name, each in its shape."""
+        """Numbers (..., p) of all parameters by name, each in its shape."""
         stops = np.cumsum([value.size for value in self.estimates.values()])
-        parts = np.split(flat, stops[:-1])
+        parts = np.split(flat, stops[:-1], axis=-1)
         return {
-            name: part.reshape(value.shape)
+            name: part.reshape(flat.shape[:-1] + value.shape)
             for (name, value), part in zip(self.estimates.items(), parts, strict=True)
         }
 
@@ -148,7 +148,7 @@ class StandardErrors(Mapping[str, Array]):
                         float(self._errors[name][place]),
                         float(limits[name].lower[place]),
                         float(limits[name].upper[place]),
-                        self._remarks.get(len(rows), ""),
+                        self._remarks[len(rows)],
                     )
                 )
         return rows

@@ -61,6 +61,7 @@ def inverted(information: Information, jacobian: Array, names: Sequence[str]) ->
     if not np.all(np.isfinite(matrix)):
         raise ValueError("the observed information is not finite: the fit is not at a maximum")
     scale = steps / STEP
+    _refuse_far(0.5 * float(np.sum((slope * scale) ** 2)))  # by the complete-data information
     values, vectors = np.linalg.eigh(matrix * np.outer(scale, scale))
     noise = FLAT * max(1.0, float(values[-1]) if len(values) else 1.0)
     if len(values) and values[0] < -noise:
@@ -73,12 +74,7 @@ def inverted(information: Information, jacobian: Array, names: Sequence[str]) ->
     sound = values > noise
     root = scale[:, None] * vectors[:, sound] / np.sqrt(values[sound])
     covariance = root @ root.T
-    ahead = 0.5 * float(np.sum((slope @ root) ** 2))
-    if ahead > AHEAD:
-        raise ValueError(
-            f"the fit is not at a maximum for these data: about {ahead:.2g} nats are still to be "
-            "gained. Pass the data and weights of the fit, and fit to a smaller tol"
-        )
+    _refuse_far(0.5 * float(np.sum((slope @ root) ** 2)))  # by a Newton step
     rising = np.abs((slope * scale) @ vectors[:, ~sound]) > AHEAD
     if rising.any():
         along = vectors[:, ~sound][:, rising]
@@ -88,6 +84,15 @@ def inverted(information: Information, jacobian: Array, names: Sequence[str]) ->
             "without a curve, as beside a limit of a variance"
         )
     return Inverse(covariance, scale[:, None] * vectors[:, ~sound])
+
+
+def _refuse_far(ahead: float) -> None:
+    """ValueError where so many nats are still to be gained that the point is no maximum."""
+    if ahead > AHEAD:
+        raise ValueError(
+            f"the fit is not at a maximum for these data: about {ahead:.2g} nats are still to be "
+            "gained. Pass the data, weights and labels of the fit, and fit to a smaller tol"
+        )
 
 
 def open_parameters(jacobian: Array, information: Information, inverse: Inverse) -> Array:

@@ -212,7 +212,11 @@ def select(
     combinations = [dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*values)]
     parts = None
     if criterion == "cv":
-        parts = folds(estimator, X, lengths, sample_weight, labels, cv)
+        try:
+            parts = folds(estimator, X, lengths, sample_weight, labels, cv)
+        except (IndexError, TypeError, ValueError):
+            _raise_if_data(estimator, combinations[0], X, more | known_rows)
+            raise
     tasks = [(estimator, params, X, more, known_rows, criterion, parts) for params in combinations]
     with remembered():
         jobs = 1 if n_jobs is None else n_jobs

@@ -159,28 +159,32 @@ def _by_information(
     covariance = jacobian @ inverse.covariance @ jacobian.T
     covariance[unknown] = covariance[:, unknown] = np.nan
     covariance[unknown, unknown] = np.inf
-    remarks = dict.fromkeys(
-        np.flatnonzero(inside.held & ~running).tolist(), "on its boundary, held"
-    )
-    remarks |= dict.fromkeys(np.flatnonzero(running).tolist(), "runs to its boundary, held")
-    remarks |= dict.fromkeys(np.flatnonzero(unknown).tolist(), "not settled by the data")
-    notes = []
-    if (inside.held & ~running).any():
-        notes.append(
-            "on the boundary, so taken as known with error 0: "
-            f"{listed(names, inside.held & ~running)}"
-        )
-    if running.any():
-        notes.append(
-            f"on the way to the boundary, so taken as known with error 0: {listed(names, running)}"
-        )
     if unknown.any():
-        notes.append(
-            f"the data do not settle {listed(names, unknown)}: the likelihood is flat there, and "
-            "the errors are inf. Use fewer components, fix some of them, or use a prior"
-        )
-        tell(notes[-1], NotIdentifiedWarning)
+        tell(_unsettled(names, unknown), NotIdentifiedWarning)
+    held = inside.held & ~running
+    remarks = np.full(len(names), "", dtype=object)
+    remarks[~moving] = "known"
+    notes = []
+    for which, remark, note in (
+        (held, "on its boundary, held", "on the boundary, so taken as known with error 0: "),
+        (
+            running,
+            "runs to its boundary, held",
+            "on the way to the boundary, so taken as known with error 0: ",
+        ),
+    ):
+        remarks[which] = remark
+        notes += [note + listed(names, which)] * bool(which.any())
+    remarks[unknown] = "not settled by the data"
+    notes += [_unsettled(names, unknown)] * bool(unknown.any())
     return _placed(problem, covariance, method, inside, remarks, notes)
+
+
+def _unsettled(names: list[str], unknown: Array) -> str:
+    return (
+        f"the data do not settle {listed(names, unknown)}: the likelihood is flat there, and the "
+        "errors are inf. Use fewer components, fix some of them, or use a prior"
+    )
 
 
 def _information(
@@ -200,17 +204,9 @@ def _information(
 def _by_replicates(problem: Problem, found: Replicates, method: str) -> StandardErrors:
     covariance = np.cov(found.values, rowvar=False).reshape(len(problem.places), -1)
     inside = Interior(problem.model, problem.params)
-    errors = _placed(problem, covariance, method, inside, {}, list(found.notes))
-    flat = np.concatenate([np.ravel(value) for value in problem.estimates.values()])
-    every = np.broadcast_to(flat, (len(found.values), len(flat))).copy()
-    every[:, problem.places] = found.values
-    errors.replicates = {}
-    stops = np.cumsum([value.size for value in problem.estimates.values()])
-    for (name, value), part in zip(
-        problem.estimates.items(), np.split(every, stops[:-1], axis=1), strict=True
-    ):
-        errors.replicates[name] = part.reshape(-1, *value.shape)
-    return errors
+    remarks = np.full(len(problem.places), "", dtype=object)
+    notes = list(found.notes)
+    return _placed(problem, covariance, method, inside, remarks, notes, found.values)
 
 
 def _placed(
@@ -218,8 +214,9 @@ def _placed(
     covariance: Array,
     method: str,
     inside: Interior,
-    remarks: dict[int, str],
+    remarks: Array,
     notes: list[str],
+    replicates: Array | None = None,
 ) -> StandardErrors:
     """The errors at their places among all estimates, NaN for those that take no part."""
     places, names = problem.places, problem.labels()
@@ -229,15 +226,25 @@ def _placed(
     whole[np.ix_(places, places)] = covariance
     low, high = np.full(len(names), -np.inf), np.full(len(names), np.inf)
     low[places], high[places] = inside.limits()
-    found = {int(places[i]): remark for i, remark in remarks.items()}
-    found |= dict.fromkeys(np.flatnonzero(absent).tolist(), "takes no part")
+    words = np.full(len(names), "takes no part", dtype=object)
+    words[places] = remarks
     if absent.any():
         notes.append(
             "without an error, for columns that are constant or empty take no part: "
             f"{listed(names, absent)}"
         )
+    every = None
+    if replicates is not None:
+        every = np.full((len(replicates), len(names)), np.nan)
+        every[:, places] = replicates
     return StandardErrors(
-        problem.estimates, whole, method, limits=(low, high), remarks=found, notes=tuple(notes)
+        problem.estimates,
+        whole,
+        method,
+        limits=(low, high),
+        remarks=words.tolist(),
+        notes=tuple(notes),
+        replicates=every,
     )
 
 

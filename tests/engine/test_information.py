@@ -224,6 +224,19 @@ def test_a_share_of_zero_or_on_its_way_there(small, words):
 
 
 @pytest.mark.nojit
+def test_everything_known():
+    counts = np.array([7.0, 0.0, 0.0])
+    result = EM(tol=0, max_iter=0).run(Trinomial(), counts, start=Shares(np.array([1.0, 0, 0])))
+    errors = standard_errors(result, counts)
+    np.testing.assert_array_equal(errors["p"], 0.0)
+    assert [line.split("  ")[-1] for line in str(errors).splitlines()[1:4]] == [
+        "known", "on its boundary, held", "on its boundary, held",
+    ]  # fmt: skip
+    lower, upper = errors.confidence_interval()["p"]
+    np.testing.assert_array_equal(lower, upper)
+
+
+@pytest.mark.nojit
 def test_limits_edges_and_holding():
     value = np.array([[0.25, 0.75, 0.0], [0.5, 0.5, 0.0]])
     free = np.array([[True, True, True], [False, True, True]])

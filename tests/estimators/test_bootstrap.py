@@ -267,7 +267,7 @@ def covered(method, truth, draw, fit, **more):
     hits, count = {}, 0
     for seed in range(REPEATS):
         rows = draw(np.random.default_rng(seed))
-        errors = standard_errors(fit(rows), rows, method=method, **more)
+        errors = standard_errors(fit(rows), rows, method=method, random_state=seed, **more)
         count += 1
         for name, (lower, upper) in errors.confidence_interval(0.95).items():
             inside = (lower <= truth[name]) & (truth[name] <= upper)
@@ -339,10 +339,19 @@ def test_intervals_of_missing_data_cover():
 @pytest.mark.slow
 @pytest.mark.parametrize("resampling", ["multinomial", "parametric"])
 def test_intervals_of_the_bootstrap_cover(resampling, monkeypatch):
-    monkeypatch.setitem(globals(), "REPEATS", 100)
+    """Of two components that lie apart, so that fits are short."""
+    monkeypatch.setitem(globals(), "REPEATS", 120)
+    true = GaussianMixture.from_parameters(
+        weights=[0.4, 0.6], means=[[0.0], [7.0]], covariances=[[1.0], [1.5]],
+        covariance_type="diag",
+    )  # fmt: skip
+    truth = {"weights": true.weights_, "means": true.means_, "covariances": true.covariances_}
+    start = {"weights_init": true.weights_, "means_init": true.means_,
+             "precisions_init": 1 / true.covariances_}  # fmt: skip
     shares = covered(
-        "bootstrap", TRUE_MIXED, lambda rng: MIXED.sample(300, random_state=rng)[0], fit_mixed,
-        resampling=resampling, n_replicates=149, random_state=0, n_jobs=1,
+        "bootstrap", truth, lambda rng: true.sample(200, random_state=rng)[0],
+        lambda x: GaussianMixture(2, covariance_type="diag", n_jobs=1, **start).fit(x),
+        resampling=resampling, n_replicates=149,
     )  # fmt: skip
     for name, share in shares.items():
-        assert np.all((share >= 0.88) & (share <= 0.99)), (name, share)
+        assert np.all((share >= 0.89) & (share <= 0.99)), (name, share)

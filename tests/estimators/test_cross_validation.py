@@ -93,7 +93,7 @@ def test_stretches_of_a_lone_sequence_are_hidden():
     words = np.array(["a", "b"] * 20)[:, None]
     refused(
         lambda: select(CategoricalHMM(), words, criterion="cv", n_components=[1]),
-        ["lone sequence", "encode"],
+        ["X must hold numbers", "encode"],
     )
     refused(
         lambda: select(PoissonHMM(), COUNTS, criterion="cv", cv=KFold(3), n_components=[1]),
@@ -140,6 +140,21 @@ def test_the_same_for_any_number_of_jobs(criterion):
 )  # fmt: skip
 def test_wrong_folds(cv, words):
     refused(lambda: select(GaussianMixture(), X, criterion="cv", cv=cv, n_components=[1]), words)
+
+
+@pytest.mark.parametrize(
+    ("data", "more", "words"),
+    [
+        (None, {}, ["X", "2D array"]),
+        (X, {"sample_weight": np.ones(3)}, ["sample_weight", "(120,)"]),
+        (X[:, 0], {}, ["1"]),
+        (X, {"labels": np.zeros(5, dtype=int)}, ["labels", "(120,)"]),
+    ],
+)
+def test_wrong_data_are_told_as_a_fit_tells_them(data, more, words):
+    refused(
+        lambda: select(GaussianMixture(), data, criterion="cv", n_components=[1], **more), words
+    )
 
 
 def test_icl_of_chains():
