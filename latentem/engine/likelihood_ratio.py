@@ -153,8 +153,8 @@ def bootstrap_lrt(
     random_state : optional
         None, int or Generator. The same seed gives the same test for any `n_jobs`.
     n_jobs : int or None
-        Threads over the replicates; None uses the cores the process may use. Small fits profit
-        more from processes: ``with joblib.parallel_config("loky")``.
+        Threads over the replicates; None uses the cores the process may use. Another backend
+        is chosen by ``joblib.parallel_config``.
     progress : bool
         Show a tqdm bar over the replicates.
 

@@ -69,9 +69,8 @@ def standard_errors(
         Of a bootstrap: None, int or Generator. The same seed gives the same replicates for
         any `n_jobs`.
     n_jobs : int or None
-        Threads over the replicates, or over the blocks of an E-step. None uses the cores the
-        process may use. Small fits profit more from processes:
-        ``with joblib.parallel_config("loky")``.
+        Threads over the replicates, or over the blocks of an E-step; None uses the cores the
+        process may use. Another backend is chosen by ``joblib.parallel_config``.
     progress : bool
         Show a tqdm bar over the replicates.
 
