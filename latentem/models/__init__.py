@@ -1,4 +1,4 @@
-"""Latent structures of any family; normal distribution, factors; words; images behind counts."""
+"""Latent structures of any family; normal distribution, factors; words; images; state spaces."""
 
 from latentem.models.factor_analyzer import FactorAnalyzer, FactorParams
 from latentem.models.hidden_markov import HiddenMarkov, HiddenMarkovParams
@@ -8,6 +8,7 @@ from latentem.models.normal import MultivariateNormal, NormalParams
 from latentem.models.normal_prior import NormalPrior
 from latentem.models.parallel_text import ParallelText, WordPairs
 from latentem.models.poisson_linear import Image, Measurements, PoissonLinear
+from latentem.models.state_space import LinearGaussian, LinearGaussianParams
 from latentem.models.word_alignment import AlignmentParams, WordAlignment
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "Image",
     "ImagePrior",
     "IntensityPrior",
+    "LinearGaussian",
+    "LinearGaussianParams",
     "Measurements",
     "Mixture",
     "MixtureParams",
