@@ -22,6 +22,7 @@ from benchmarks import (
     memory,
     mixture,
     optimum,
+    reconstruction,
     selection,
 )
 from benchmarks.report import Row, machine, plot, table
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "imputer": imputer.run,
     "factor": factor.run,
     "alignment": alignment.run,
+    "reconstruction": reconstruction.run,
     "optimum": optimum.run,
     "selection": selection.run,
     "first_fit": first_fit.run,

@@ -44,6 +44,9 @@ def pyplot(monkeypatch):
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs(path, pyplot, capsys):
+    for package in ("pydicom", "skimage"):  # whose data it uses
+        if re.search(rf"^(from|import) {package}\b", path.read_text(), re.MULTILINE):
+            pytest.importorskip(package)
     namespace = runpy.run_path(str(path))
     assert pyplot.drawn, "the example draws nothing"
     assert not pyplot.get_fignums(), "a figure is made and not shown"
@@ -102,6 +105,21 @@ def test_earthquakes_have_the_published_numbers(pyplot):
     assert three == pytest.approx(-329.460278, abs=2e-3)
     rates = found["hmm"].lambdas_[:, 0]
     assert rates == pytest.approx([13.146, 19.721, 29.714], abs=0.02)  # as the book prints them
+
+
+def test_shared_counts_have_the_published_numbers(pyplot):
+    found = runpy.run_path(str(ROOT / "examples" / "plot_shared_counts.py"))
+    assert found["five"].image_ == pytest.approx([0.6403882, 0.1798059, 0.1798059], abs=6e-8)
+    assert found["five"].loglik_ + 5 == pytest.approx(-1.8648394055, abs=1e-10)
+    # Radiotherapy alone, as R's interval package prints it for these data.
+    kept = found["kept"]
+    spans = zip(found["begin"][kept], found["end"][kept], strict=True)
+    assert list(spans) == [
+        (4, 5), (6, 7), (7, 8), (11, 12), (24, 25), (33, 34), (38, 40), (46, 48),
+    ]  # fmt: skip
+    assert found["survival"].image_[kept] == pytest.approx(
+        [0.0463, 0.0334, 0.0887, 0.0708, 0.0926, 0.0818, 0.1209, 0.4656], abs=6e-5
+    )
 
 
 def test_every_reason_is_explained():

@@ -73,7 +73,8 @@ class IntensityPrior(ImagePrior):
         object.__setattr__(self, "centre", centre)
 
     def log_density(self, image: Array) -> float:
-        return float(-0.5 * self.strength * np.sum((image - self.centre) ** 2))
+        with np.errstate(over="ignore"):  # of an image that an accelerator only tries
+            return float(-0.5 * self.strength * np.sum((image - self.centre) ** 2))
 
     def gradient(self, image: Array) -> Array:
         return -self.strength * (image - self.centre)
@@ -107,7 +108,8 @@ class SmoothnessPrior(ImagePrior):
         _check_strength(self.strength)
 
     def log_density(self, image: Array) -> float:
-        squares = sum(float(np.sum(np.diff(image, axis=i) ** 2)) for i in range(image.ndim))
+        with np.errstate(over="ignore"):
+            squares = sum(float(np.sum(np.diff(image, axis=i) ** 2)) for i in range(image.ndim))
         return -0.5 * self.strength * squares
 
     def gradient(self, image: Array) -> Array:

@@ -147,7 +147,7 @@ class PoissonLinear(LatentModel):
         return Measurements(operator, y, background, sensitivity, float(gammaln(y + 1).sum()))
 
     def initialize(self, blocks: Sequence[Measurements], rng: np.random.Generator) -> Image:
-        """One value for all pixels that are seen, with which the sum of the data agrees."""
+        """One value for all pixels that can be known, with which the sum of the data agrees."""
         sensitivity = sum(block.sensitivity for block in blocks)
         counts = sum(float(block.y.sum()) for block in blocks)
         background = sum(
@@ -155,7 +155,13 @@ class PoissonLinear(LatentModel):
         )
         seen = float(np.sum(sensitivity))
         level = max(counts - background, 0.01 * counts) / seen if seen > 0 else 0.0
-        return Image(np.where(np.asarray(sensitivity) > 0, level, 0.0))
+        outside = blocks[0].operator.outside()
+        known = (
+            np.asarray(sensitivity) > 0 if self.prior is None else np.ones_like(sensitivity, bool)
+        )
+        if outside is not None:
+            known = known & ~outside
+        return Image(np.where(known, level, 0.0))
 
     def constraints(self) -> Image:
         declared: Any = Positive()
@@ -180,7 +186,7 @@ class PoissonLinear(LatentModel):
         )
 
     def m_step(self, statistics: ReconstructionStatistics, params: Image) -> Image:
-        """Pixels that no measurement sees, and no prior knows, keep their value."""
+        """Pixels that no measurement sees, and no prior knows, keep their value; 0 stays 0."""
         counts, sensitivity = statistics
         if self.prior is None:
             seen = sensitivity > 0
@@ -193,7 +199,7 @@ class PoissonLinear(LatentModel):
         with np.errstate(divide="ignore", invalid="ignore"):
             up = 2 * counts / (slope + root)  # each form where nothing cancels
             x = np.where(slope > 0, up, (root - slope) / (2 * curvature))
-        return Image(np.where(np.isfinite(x), x, params.x))
+        return Image(np.where(np.isfinite(x) & (params.x > 0), x, params.x))
 
     def log_prior(self, params: Image) -> float:
         return 0.0 if self.prior is None else self.prior.log_density(params.x)

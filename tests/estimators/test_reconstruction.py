@@ -103,10 +103,14 @@ def test_disc_comes_back(circle):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # pixels outside the circle are no surprise
         found = Tomography(theta, circle, **PLAIN, max_iter=100).fit(sinogram)
+        smooth = Tomography(theta, circle, prior=SmoothnessPrior(1e-3), **PLAIN, max_iter=99)
+        smooth.fit(sinogram)
     assert found.image_.shape == (24, 24)
     assert np.linalg.norm(found.image_ - disc()) < 0.12 * np.linalg.norm(disc())
     if circle:
-        assert not found.image_[found.operator_.outside()].any()
+        outside = found.operator_.outside()
+        assert not found.image_[outside].any()
+        assert not smooth.image_[outside].any()  # a prior does not grow over the edge
 
 
 def test_default_angles_are_even():
