@@ -316,8 +316,8 @@ def test_every_reason_has_a_sentence():
     sentences = [reason.sentence for reason in Reason]
     assert len(set(sentences)) == len(sentences)
     assert all(len(sentence) > 20 for sentence in sentences)
-    converged = [Reason.CONVERGED, Reason.STEP, Reason.GRADIENT, Reason.ROUNDING]
-    assert [r for r in Reason if r.converged] == converged
+    converged = {Reason.CONVERGED, Reason.STEP, Reason.GRADIENT, Reason.ROUNDING, Reason.ONLINE}
+    assert {r for r in Reason if r.converged} == converged
 
 
 def test_warnings_point_at_the_callers_line():
