@@ -33,7 +33,10 @@ def entries_kept(fixed: Any, groups: Sequence[str]) -> dict[str, Kept]:
             if value:
                 found[group] = True
             continue
-        kept = np.asarray(value)
+        try:
+            kept = np.asarray(value)
+        except ValueError:
+            raise ValueError(f"fixed[{group!r}] has rows of different lengths") from None
         if kept.ndim == 0 or kept.dtype.kind not in "biuf" or not np.isin(kept, (0, 1)).all():
             raise ValueError(
                 f"fixed[{group!r}] must be True, or an array with True or 1 where a value is kept, "

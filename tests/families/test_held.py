@@ -198,6 +198,7 @@ def test_answers_and_categories_stay_off_the_boundary(likeliest, held):
         (lambda: GaussianPrior(np.zeros(2), 0.0, 4.0, np.eye(3)), r"scale \(d, d\)"),
         (lambda: families.Poisson({"rates": True}), r"fixed knows 'lambdas', got \['rates'\]"),
         (lambda: families.Poisson({"lambdas": [2, 0]}), "must be True, or an array with True"),
+        (lambda: families.Poisson({"lambdas": [[1, 0], [1]]}), "has rows of different lengths"),
         (lambda: families.Gaussian(fixed={"means": ENTRIES}), "are not fixed one by one"),
         (lambda: families.Gaussian("tied", fixed={"covariances": FIRST}), "shared by all"),
         (lambda: Mixture(families.Poisson({"lambdas": FIRST}), 3), "has 2 entries, .* there are 3"),
