@@ -18,6 +18,8 @@ _PUBLIC = {
     "PoissonHMM": "estimators.count_hmm",
     "CategoricalHMM": "estimators.count_hmm",
     "FactorAnalyzer": "estimators.factor_analyzer",
+    "LinearGaussianSSM": "estimators.state_space",
+    "StateForecast": "estimators.state_space",
     "GaussianImputer": "estimators.imputer",
     "WordAligner": "estimators.word_aligner",
     "symmetrize": "models.symmetrization",

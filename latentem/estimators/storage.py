@@ -8,7 +8,7 @@ given as arrays ("settings.means_init"). The header has
 format, version    "latentem estimator", 1
 latentem           version of the package that wrote the file
 class              "GaussianMixture", "MixtureModel", "GaussianImputer", "FactorAnalyzer",
-                   "WordAligner", or one of `CHAINS`
+                   "WordAligner", "LinearGaussianSSM", or one of `CHAINS`
 settings           constructor arguments that JSON can hold
 not_saved          names of those that it cannot (functions, generators); they come
                    back as their defaults
@@ -54,6 +54,8 @@ from latentem.estimators.imputer import GaussianImputer
 from latentem.estimators.imputer_storage import imputer_arrays, imputer_in, imputer_params
 from latentem.estimators.mixture import BaseMixture, MixtureModel
 from latentem.estimators.prior_arguments import made_prior, with_prior
+from latentem.estimators.state_space import LinearGaussianSSM
+from latentem.estimators.state_space_storage import states_in
 from latentem.estimators.storage_parts import (
     columns_in,
     fit_in,
@@ -79,7 +81,12 @@ FORMAT, VERSION = "latentem estimator", 1
 
 
 def save(
-    estimator: BaseMixture | BaseHMM | GaussianImputer | FactorAnalyzer | WordAligner,
+    estimator: BaseMixture
+    | BaseHMM
+    | GaussianImputer
+    | FactorAnalyzer
+    | WordAligner
+    | LinearGaussianSSM,
     path: str | os.PathLike[str],
 ) -> None:
     """Write a fitted estimator to a file that `latentem.load` reads.
@@ -121,7 +128,7 @@ def save(
     """
     kind: Any = type(estimator)
     known = (GaussianMixture, MixtureModel, GaussianImputer, FactorAnalyzer, WordAligner,
-             *CHAINS.values())  # fmt: skip
+             LinearGaussianSSM, *CHAINS.values())  # fmt: skip
     if kind not in known:
         *others, last = (one.__name__ for one in known)
         raise TypeError(
@@ -138,6 +145,8 @@ def save(
         params, given = imputer_params(estimator), imputer_arrays(estimator)
     elif isinstance(estimator, FactorAnalyzer):
         params = estimator._ready()[1]
+    elif isinstance(estimator, LinearGaussianSSM):
+        params, given = estimator._ready()[1], {"offset": estimator.offset_}
     elif isinstance(estimator, WordAligner):
         check_is_fitted(estimator)
         params = aligner_params(estimator)
@@ -231,6 +240,8 @@ def load(path: str | os.PathLike[str], family: Family | None = None) -> Any:
             estimator = imputer_in(header, arrays, family)
         elif name == "FactorAnalyzer":
             estimator = factors_in(header, arrays, family)
+        elif name == "LinearGaussianSSM":
+            estimator = states_in(header, arrays, family)
         elif name == "WordAligner":
             estimator = aligner_in(header, arrays, family)
         elif name not in ("GaussianMixture", "MixtureModel"):
