@@ -21,6 +21,7 @@ _PUBLIC = {
     "LinearGaussianSSM": "estimators.state_space",
     "StateForecast": "estimators.state_space",
     "GaussianImputer": "estimators.imputer",
+    "DawidSkene": "estimators.dawid_skene",
     "WordAligner": "estimators.word_aligner",
     "symmetrize": "models.symmetrization",
     "alignment_error_rate": "estimators.pharaoh",

@@ -1,5 +1,6 @@
-"""Latent structures of any family; normal distribution, factors; words; images; state spaces."""
+"""Latent structures: mixtures, chains, normal data, factors, words, votes, images, states."""
 
+from latentem.models.dawid_skene import DawidSkene, DawidSkeneParams, Votes
 from latentem.models.factor_analyzer import FactorAnalyzer, FactorParams
 from latentem.models.hidden_markov import HiddenMarkov, HiddenMarkovParams
 from latentem.models.image_prior import ImagePrior, IntensityPrior, SmoothnessPrior
@@ -13,6 +14,8 @@ from latentem.models.word_alignment import AlignmentParams, WordAlignment
 
 __all__ = [
     "AlignmentParams",
+    "DawidSkene",
+    "DawidSkeneParams",
     "FactorAnalyzer",
     "FactorParams",
     "HiddenMarkov",
@@ -29,8 +32,9 @@ __all__ = [
     "NormalParams",
     "NormalPrior",
     "ParallelText",
-    "WordAlignment",
-    "WordPairs",
     "PoissonLinear",
     "SmoothnessPrior",
+    "Votes",
+    "WordAlignment",
+    "WordPairs",
 ]
