@@ -11,9 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from latentem.engine.acceleration import Accelerator
 from latentem.engine.backends import backend_for, one_blas_thread
+from latentem.engine.em import EM
 from latentem.engine.flat import FlatSpace
 from latentem.engine.result import EMResult
-from latentem.estimators.settings import em_settings, generator, nothing_half_done
+from latentem.estimators.settings import generator, kept, nothing_half_done
 from latentem.estimators.triples import Triples, codes_of, triples_of
 from latentem.models.dawid_skene import DawidSkene as DawidSkeneModel
 from latentem.models.dawid_skene import DawidSkeneParams, Votes
@@ -39,9 +40,11 @@ class DawidSkene(BaseEstimator):
         Pseudo-counts added to every rater's votes, as [class, label]: the fit is then the
         posterior mode under a Dirichlet prior. Without it a rater with few votes is soon
         taken for infallible.
-    tol, max_iter, n_init, accelerate, stopping, random_state, verbose, n_jobs, progress, callbacks
+    tol, max_iter, n_init, accelerate, stopping, random_state, n_jobs, progress, callbacks
         As in `GaussianMixture`. The first start is the shares of the votes, others are drawn
         around these at random.
+    time_limit, checkpoint, checkpoint_every
+        As in `GaussianMixture`.
 
     Attributes
     ----------
@@ -98,10 +101,12 @@ class DawidSkene(BaseEstimator):
         | None = "auto",
         stopping: Literal["aitken", "step"] = "aitken",
         random_state: Any = None,
-        verbose: int = 0,
         n_jobs: int | None = None,
         progress: bool = False,
         callbacks: Sequence[Callable] | None = None,
+        time_limit: float | None = None,
+        checkpoint: Any = None,
+        checkpoint_every: int | str = "30s",
     ):
         self.raters = raters
         self.prior = prior
@@ -111,10 +116,12 @@ class DawidSkene(BaseEstimator):
         self.accelerate = accelerate
         self.stopping = stopping
         self.random_state = random_state
-        self.verbose = verbose
         self.n_jobs = n_jobs
         self.progress = progress
         self.callbacks = callbacks
+        self.time_limit = time_limit
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
 
     def fit(self, X: Any, y: Any = None, gold: Mapping[Any, Any] | None = None) -> DawidSkene:
         """Fit by expectation-maximisation.
@@ -133,7 +140,17 @@ class DawidSkene(BaseEstimator):
             For votes or arguments that cannot be fitted; nothing is changed then.
         """
         with nothing_half_done(self):
-            settings = em_settings(self)
+            settings = EM(
+                tol=self.tol,
+                max_iter=self.max_iter,
+                accelerate=self.accelerate,
+                stopping=self.stopping,
+                n_init=self.n_init,
+                n_jobs=self.n_jobs,
+                callbacks=() if self.callbacks is None else self.callbacks,
+                progress=bool(self.progress),
+                **kept(self),
+            )
             triples = triples_of(X)
             items, self.items_ = codes_of(triples.items, "item")
             raters, self.raters_ = codes_of(triples.raters, "rater")
