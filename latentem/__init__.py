@@ -21,6 +21,7 @@ _PUBLIC = {
     "LinearGaussianSSM": "estimators.state_space",
     "StateForecast": "estimators.state_space",
     "GaussianImputer": "estimators.imputer",
+    "LatentClass": "estimators.latent_class",
     "DawidSkene": "estimators.dawid_skene",
     "WordAligner": "estimators.word_aligner",
     "symmetrize": "models.symmetrization",

@@ -63,7 +63,8 @@ def check_table(
     ValueError
         A sentence that names the first wrong row as it was given.
     """
-    x = as_array(estimator, X, reset)
+    coded = getattr(estimator, "_coded", None)  # of an estimator that takes text
+    x = as_array(estimator, X if coded is None else coded(X, reset), reset)
     if width is not None and x.shape[1] != width:
         raise ValueError(
             f"X has {x.shape[1]} features, but {type(estimator).__name__} has parameters for "
