@@ -146,6 +146,11 @@ class EM:
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
         known = ("auto", "squarem", "anderson", None)
+        if self.subsets > 1 and self.stopping != "aitken":
+            raise ValueError(
+                f"ordered subsets stop where passes no longer differ: leave "
+                f"stopping={self.stopping!r} out, or subsets=1"
+            )
         if self.subsets > 1 and self.checkpoint is not None:
             raise ValueError("ordered subsets keep no checkpoints: leave checkpoint out")
         if not (self.accelerate in known or callable(self.accelerate)):

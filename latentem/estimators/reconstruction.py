@@ -27,7 +27,7 @@ from latentem.estimators.settings import kept, nothing_half_done
 from latentem.models.image_prior import ImagePrior
 from latentem.models.poisson_linear import Image, Measurements, PoissonLinear
 from latentem.operators.convolution import Boundary, Convolution
-from latentem.operators.operator import Operator, as_operator
+from latentem.operators.operator import Operator, as_numbers, as_operator
 from latentem.operators.parallel_beam import ParallelBeam
 
 __all__ = ["Deconvolution", "PoissonReconstruction", "Tomography"]
@@ -315,7 +315,7 @@ time_limit, checkpoint, checkpoint_every
         if y.ndim != 2:
             raise ValueError(f"a sinogram is (detector, angle), got {y.ndim} dimensions")
         even = np.linspace(0, 180, y.shape[1], endpoint=False)
-        theta = even if self.theta is None else np.asarray(self.theta, dtype=float)
+        theta = even if self.theta is None else as_numbers(self.theta, "theta")
         if theta.shape != (y.shape[1],):
             raise ValueError(
                 f"theta has {theta.size} angles and the sinogram {y.shape[1]} columns: operator "

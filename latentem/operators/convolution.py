@@ -16,7 +16,7 @@ import numpy as np
 from scipy import fft
 
 from latentem.engine.backends import idle_threads
-from latentem.operators.operator import Operator, resolved
+from latentem.operators.operator import Operator, as_numbers, resolved
 
 __all__ = ["Convolution"]
 
@@ -55,7 +55,7 @@ class Convolution(Operator):
     """
 
     def __init__(self, psf: Any, shape: tuple[int, ...], boundary: Boundary = "unknown"):
-        psf = np.asarray(psf, dtype=float)
+        psf = as_numbers(psf, "psf")
         shape = tuple(int(n) for n in shape)
         if psf.ndim != len(shape) or not psf.size:
             raise ValueError(

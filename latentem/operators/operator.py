@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator
 
-__all__ = ["Matrix", "Operator", "as_operator", "resolved", "rows_of"]
+__all__ = ["Matrix", "Operator", "as_numbers", "as_operator", "resolved", "rows_of"]
 
 Array = np.ndarray
 #: Relative difference of <A x, y> and <x, A' y> above which they are not of one operator.
@@ -249,6 +249,14 @@ class _Foreign(Operator):
                 "its entries must not be negative"
             )
         return resolved(values.copy())
+
+
+def as_numbers(values: Any, name: str) -> Array:
+    """A float64 array, or a sentence that names what is none."""
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be an array of numbers, got {values!r}") from None
 
 
 def resolved(values: Array) -> Array:

@@ -20,7 +20,7 @@ import numpy as np
 from scipy import sparse
 
 from latentem.kernels.projector import joseph
-from latentem.operators.operator import Operator, rows_of
+from latentem.operators.operator import Operator, as_numbers, rows_of
 
 __all__ = ["ParallelBeam"]
 
@@ -66,7 +66,7 @@ class ParallelBeam(Operator):
     """
 
     def __init__(self, theta: Any, n: int, circle: bool = True):
-        theta = np.asarray(theta, dtype=float)
+        theta = as_numbers(theta, "theta")
         if theta.ndim != 1 or not theta.size or not np.all(np.isfinite(theta)):
             raise ValueError(f"theta must be a list of finite angles in degrees, got {theta!r}")
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 2:

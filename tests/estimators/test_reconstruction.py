@@ -184,6 +184,8 @@ def test_start_may_be_the_image_itself():
         ({"subsets": 0}, Y, "subsets must be an integer >= 1, got 0"),
         ({"subsets": 5}, Y, "4 rows of the operator cannot make 5 parts"),
         ({"tol": -1}, Y, "tol must be a number >= 0"),
+        ({"subsets": 2, "stopping": "gradient"}, Y, "ordered subsets stop where passes no longer"),
+        ({"subsets": 2, "checkpoint": "a"}, Y, "ordered subsets keep no checkpoints"),
         ({"stopping": "kkt"}, Y, "stopping must be one of"),
         ({"prior": IntensityPrior(1, np.ones(2))}, Y, r"centre of the prior has shape \(2,\), and"),
     ],
@@ -210,6 +212,8 @@ def test_wrong_starts(start, sentence):
     ("made", "y", "sentence"),
     [
         (Tomography(), np.ones(4), r"a sinogram is \(detector, angle\), got 1 dimensions"),
+        (Tomography("all"), np.ones((8, 3)), "theta must be an array of numbers, got 'all'"),
+        (Deconvolution([[1, 2], [3]]), np.ones((8, 3)), "psf must be an array of numbers"),
         (Tomography([0, 90]), np.ones((8, 3)), "theta has 2 angles and the sinogram 3 columns"),
         (Tomography(circle=False), np.ones((4, 3)), "no image has 4 detectors without a circle"),
         (Tomography(subsets=9), np.ones((8, 3)), "9 subsets of 3 angles"),
