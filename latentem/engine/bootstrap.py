@@ -1,7 +1,7 @@
 """The bootstrap: fits to replicates of the data, from the fitted parameters.
 
-Replicates are fits of plain likelihood: none is a selection among starts, so what they show
-is the uncertainty of the peak that was found. The order of components is that nearest to the
+Each replicate is climbed from the fit itself, not from several starts, so what they show is
+the uncertainty of the peak that was found. The order of components is that nearest to the
 original one.
 """
 

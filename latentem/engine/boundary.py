@@ -89,20 +89,14 @@ class Interior:
 
     def jacobian(self) -> Array:
         """Derivatives of all parameters by the free coordinates, (m, p)."""
-        return jacobian(self.natural, self.at, np.full(len(self._free), SMALL))
+        steps = np.maximum(SMALL, 1e-5 * np.abs(self.at))  # a mean of 1e12 has digits to lose
+        return jacobian(self.natural, self.at, steps)
 
     def limits(self) -> tuple[Array, Array]:
         """Least and largest that each parameter can be, (m,) and (m,)."""
         found = [c.limits(leaf) for c, leaf in zip(self._declared, self._leaves, strict=True)]
         lows, highs = zip(*found, strict=True)
         return _raveled(list(lows)), _raveled(list(highs))
-
-    def labels(self) -> list[str]:
-        """Names of all parameters with their places, such as ``means[1, 0]``."""
-        found = []
-        for name, leaf in zip(short_names(self.space.like), self._leaves, strict=True):
-            found += [label(name, place) for place in np.ndindex(leaf.shape)]
-        return found
 
     def running(self, step: Array) -> Array:
         """Parameters (m,) that a Newton step of the coordinates sends far towards a limit.

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from latentem.engine.boundary import label
 from latentem.engine.text_tables import html_table
@@ -16,6 +16,8 @@ from latentem.engine.text_tables import html_table
 __all__ = ["Interval", "StandardErrors"]
 
 Array = np.ndarray
+#: Most by which quantiles of replicates are corrected: beyond, they are those of no interval.
+MOST_BIAS = 0.5
 
 
 class Interval(NamedTuple):
@@ -100,8 +102,10 @@ class StandardErrors(Mapping[str, Array]):
         Normal intervals on the scale on which the parameter has no limits, mapped back: the
         logarithm of what is positive (rates, variances), the logit of what lies between two
         limits (probabilities), and the parameter itself otherwise (means, covariances of
-        two columns). Of a bootstrap, quantiles of the replicates. A parameter that is held has
-        itself for both limits; one that is not settled has the limits of its set.
+        two columns). Of a bootstrap, quantiles of the replicates, moved by how far their median
+        lies from the estimate (bias-corrected percentiles; Efron 1981, doi:10.2307/3314608).
+        A parameter that is held has itself for both limits; one that is not settled has the
+        limits of its set.
 
         Parameters
         ----------
@@ -126,10 +130,9 @@ class StandardErrors(Mapping[str, Array]):
         if not (isinstance(level, float | np.floating) and 0 < level < 1):
             raise ValueError(f"level must lie between 0 and 1, such as 0.95, got {level!r}")
         if self.replicates is not None:
-            tails = 0.5 - 0.5 * level, 0.5 + 0.5 * level
             return {
-                name: Interval(*np.quantile(values, tails, axis=0))
-                for name, values in self.replicates.items()
+                name: Interval(*_quantiles(self.replicates[name], self.estimates[name], level))
+                for name in self.estimates
             }
         value = np.concatenate([np.ravel(part) for part in self.estimates.values()])
         lower, upper = _limits(value, self._flat, *self._limits, float(ndtri(0.5 + 0.5 * level)))
@@ -184,6 +187,20 @@ class StandardErrors(Mapping[str, Array]):
             for name, *numbers, remark in self._rows(0.95)
         ]
         return html_table(header, rows) + "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+
+
+def _quantiles(replicates: Array, estimate: Array, level: float) -> tuple[Array, Array]:
+    """Bias-corrected percentiles of replicates (B, ...) of an estimate (...)."""
+    below = np.mean(replicates < estimate, axis=0) + 0.5 * np.mean(replicates == estimate, axis=0)
+    bias = np.clip(ndtri(below), -MOST_BIAS, MOST_BIAS)
+    reach = float(ndtri(0.5 + 0.5 * level))
+    out = []
+    for share in (ndtr(2 * bias - reach), ndtr(2 * bias + reach)):
+        limit = np.empty(np.shape(estimate))
+        for place in np.ndindex(limit.shape):
+            limit[place] = np.quantile(replicates[(slice(None), *place)], share[place])
+        out.append(limit)
+    return out[0], out[1]
 
 
 def _limits(value: Array, error: Array, low: Array, high: Array, reach: float) -> tuple[Any, Any]:

@@ -75,6 +75,14 @@ def test_units_follow_the_columns():
     np.testing.assert_allclose(moved["weights"], errors["weights"], rtol=1e-3)
 
 
+def test_far_from_zero():
+    """Means of 1e8 with deviations of 1 keep their digits."""
+    gm = GaussianMixture(1, covariance_type="diag").fit(X + 1e8)
+    errors = standard_errors(gm, X + 1e8)
+    expected = np.sqrt(gm.covariances_ / len(X))
+    np.testing.assert_allclose(errors["means"], expected, rtol=1e-4)
+
+
 def test_row_of_weight_zero_is_absent():
     rows = np.vstack([X, [[1e3, 1e3]]])
     gm = GaussianMixture(2, random_state=0, tol=1e-8).fit(X)
