@@ -18,6 +18,10 @@ __all__ = ["Accelerator", "Anderson", "Squarem"]
 
 #: Share of the largest singular value below which a direction of steps is noise.
 RESOLUTION = 1e-7
+#: The same for its square, where that is computed.
+RESOLVED = 1e-12
+#: Coordinates from which on the squares are good enough.
+MANY = 10_000
 
 
 class Accelerator(ABC):
@@ -164,9 +168,11 @@ class Anderson(Accelerator):
         shares = self._shares()
         if shares is None:
             return None
-        images = np.array([one.image for one in self._maps])
-        with np.errstate(invalid="ignore", over="ignore"):
-            move = -shares @ np.diff(images, axis=0)
+        with np.errstate(invalid="ignore", over="ignore"):  # minus shares @ diff(images)
+            parts = np.diff(shares, prepend=0.0, append=0.0)
+            move = np.zeros(image.shape)
+            for part, one in zip(parts, self._maps, strict=True):
+                move += part * one.image
         usable = np.isfinite(move) & np.isfinite(self._maps[-1].step)
         move, step = np.where(usable, move, 0.0), np.where(usable, self._maps[-1].step, 0.0)
         stride = float(np.linalg.norm(step))
@@ -184,10 +190,18 @@ class Anderson(Accelerator):
     def _shares(self) -> np.ndarray | None:
         """The least-squares solution g, in coordinates that measure; None where there is none."""
         steps = np.array([one.measured for one in self._maps])
-        steps = steps[:, np.isfinite(steps).all(axis=0)]
+        finite = np.isfinite(steps).all(axis=0)
+        steps = steps if finite.all() else steps[:, finite]
         if not steps.size:
             return None
-        left, sizes, right = np.linalg.svd(np.diff(steps, axis=0).T, full_matrices=False)
+        changes = np.diff(steps, axis=0)
+        if changes.shape[1] > MANY:  # images: the decomposition would take longer than the E-step
+            squares, turned = np.linalg.eigh(changes @ changes.T)
+            keep = squares > RESOLVED * squares[-1]
+            if not keep.any():
+                return None
+            return turned[:, keep] @ (turned[:, keep].T @ (changes @ steps[-1]) / squares[keep])
+        left, sizes, right = np.linalg.svd(changes.T, full_matrices=False)
         keep = sizes > RESOLUTION * sizes[0]
         if not keep.any():
             return None
