@@ -11,6 +11,7 @@ import re
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import latentem
@@ -88,6 +89,11 @@ def test_own_model_is_small():
     assert code_lines(path, "Theta", "Linkage") <= 20
 
 
+def test_allele_frequencies_are_a_small_model():
+    path = ROOT / "examples" / "plot_allele_frequencies.py"
+    assert code_lines(path, "Alleles", "BloodGroups") <= 25
+
+
 def test_own_family_is_small():
     path = ROOT / "examples" / "plot_own_family.py"
     assert code_lines(path, "Rates", "Sums", "Exponential") <= 25
@@ -120,6 +126,20 @@ def test_shared_counts_have_the_published_numbers(pyplot):
     assert found["survival"].image_[kept] == pytest.approx(
         [0.0463, 0.0334, 0.0887, 0.0708, 0.0926, 0.0818, 0.1209, 0.4656], abs=6e-5
     )
+
+
+def test_allele_frequencies_have_the_published_numbers(pyplot):
+    found = runpy.run_path(str(ROOT / "examples" / "plot_allele_frequencies.py"))
+    p, q, r = frequencies = found["result"].params.frequencies
+    assert frequencies == pytest.approx([0.2135909391, 0.0501453289, 0.7362637320], abs=6e-11)
+    # Errors: minus the second derivatives of the log-likelihood in (p, q), with r = 1 - p - q.
+    chances = np.array([p * (p + 2 * r), q * (q + 2 * r), 2 * p * q, r * r])
+    slopes = np.array([[2 * r, -2 * q, 2 * q, -2 * r], [-2 * p, 2 * r, 2 * p, -2 * r]])
+    bends = np.array([[[-2, 0, 0, 2], [-2, -2, 2, 2]], [[-2, -2, 2, 2], [0, -2, 0, 2]]])
+    counts = found["counts"][0]
+    information = (slopes / chances**2 * counts) @ slopes.T - bends @ (counts / chances)
+    errors = np.sqrt(np.diag(np.linalg.inv(information)))
+    assert found["errors"]["frequencies"][:2] == pytest.approx(errors, rel=1e-6)
 
 
 def test_every_reason_is_explained():
