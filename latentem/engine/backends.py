@@ -26,7 +26,7 @@ from joblib import cpu_count
 from joblib.parallel import get_active_backend
 from threadpoolctl import ThreadpoolController
 
-from latentem.engine.model import Expectation, LatentModel
+from latentem.engine.model import SOFT, Expectation, How, LatentModel
 from latentem.engine.sources import Empty, expectation
 from latentem.engine.sums import TreeSum
 
@@ -48,12 +48,14 @@ class Backend(ABC):
     def map(self, function: Callable[[Any], Any], blocks: Iterable[Any]) -> Iterator[Any]:
         """``function(block)`` for each block, in the order of the blocks."""
 
-    def expect(self, model: LatentModel, params: Any, blocks: Iterable[Any]) -> Expectation:
+    def expect(
+        self, model: LatentModel, params: Any, blocks: Iterable[Any], how: How = SOFT
+    ) -> Expectation:
         """The E-step over all blocks: statistics and log-likelihoods, in a fixed order of sums."""
         sums = TreeSum()
         with np.errstate(all="ignore"):  # infinities and NaN are looked at by the driver
             prepared = model.prepare(params)
-            for part in self.map(lambda block: expectation(model, prepared, block), blocks):
+            for part in self.map(lambda block: expectation(model, prepared, block, how), blocks):
                 if isinstance(part, Empty):
                     continue
                 if not isinstance(part, tuple) or len(part) != 3:

@@ -20,7 +20,7 @@ import numpy as np
 from latentem.engine.acceleration import Accelerator, Anderson, Squarem
 from latentem.engine.backends import Backend
 from latentem.engine.flat import FlatSpace
-from latentem.engine.model import LatentModel
+from latentem.engine.model import SOFT, How, LatentModel
 from latentem.engine.result import Reason, State
 from latentem.engine.stopping import SLACK, Aitken, growing, rounding
 from latentem.engine.trees import allfinite, check, leaves, zip_leaves
@@ -73,6 +73,8 @@ class Climb:
         Makes the parameters to start from; it may raise LinAlgError.
     number : int
         Which start this is, from 0.
+    how : How
+        Variant of the E-step.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Climb:
         backend: Backend,
         begin: Callable[[], Any],
         number: int = 0,
+        how: How = SOFT,
     ):
         self.settings = settings
         self.model = model
@@ -90,9 +93,11 @@ class Climb:
         self.backend = backend
         self.begin = begin
         self.number = number
+        self.how = how
         self.params: Any = None
         self.constraints = model.constraints()
-        wanted = model.monotone and not (settings.accelerate == "auto" and self.constraints is None)
+        wanted = model.monotone and how.kind == "soft" and not (
+            settings.accelerate == "auto" and self.constraints is None)
         self.accelerator = _accelerator(settings) if wanted else None
         self.tail = Aitken(ascending=model.monotone)
         self._before: Any = None  # parameters one plain map before the standing point
@@ -189,7 +194,7 @@ class Climb:
 
     def _evaluate(self, params: Any) -> Point:
         """One E-step: statistics and objective, both at `params`."""
-        statistics, loglik, weight = self.backend.expect(self.model, params, self.blocks)
+        statistics, loglik, weight = self.backend.expect(self.model, params, self.blocks, self.how)
         if self.n_e_steps == 0:
             self._check(statistics, loglik, weight)
         self.n_e_steps += 1
@@ -326,6 +331,8 @@ class Climb:
             self.certifying = True
 
     def _gain_rule(self) -> Reason | None:
+        if self.how.kind == "hard":  # it ends after finitely many maps
+            return Reason.ROUNDING if self.tail.exhausted else None
         if self.tail.maps < (CERTIFY if self.jumped else WARM_UP) and not self._still():
             return None
         if self.tail.within(self.settings.tol):

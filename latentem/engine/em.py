@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -22,11 +23,19 @@ from latentem.engine.checkpoints import Keeper, Saved, every, read_checkpoint
 from latentem.engine.climb import Climb
 from latentem.engine.dask_backend import DaskBackend, DaskSource, is_dask
 from latentem.engine.incremental import Incremental
-from latentem.engine.model import Diagnosis, LatentModel
+from latentem.engine.model import Diagnosis, How, LatentModel
 from latentem.engine.online import MiniBatches
 from latentem.engine.progress import progress_bar
 from latentem.engine.result import CollapsedError, EMResult, History, Reason, Start, State
 from latentem.engine.sources import Partitions, Source
+from latentem.engine.strategies import (
+    SHORT,
+    STRATEGIES,
+    annealed,
+    settle,
+    short_runs,
+    split_merge,
+)
 from latentem.engine.subsets import SubsetClimb
 from latentem.engine.warnings import (
     ConvergenceWarning,
@@ -85,6 +94,11 @@ class EM:
         starts that have not begun included.
     progress : bool
         Show a tqdm bar.
+    init_strategy : {"restarts", "short-runs", "annealing", "split-merge", "auto"}
+        What is done about local maxima where no start is given; see
+        `latentem.engine.strategies`. "auto" is "split-merge" for models with ``moves``.
+    posterior : {"soft", "hard"}
+        "hard" is classification EM: all weight at the most probable latent values.
     time_limit : float, optional
         Seconds after which to stop at the next point; the best so far is returned.
     checkpoint : path, optional
@@ -129,6 +143,10 @@ class EM:
     checkpoint_every: int | str = "30s"
     batch_size: int | None = None
     incremental: bool = False
+    init_strategy: Literal["restarts", "short-runs", "annealing", "split-merge", "auto"] = (
+        "restarts"
+    )
+    posterior: Literal["soft", "hard"] = "soft"
 
     def __post_init__(self) -> None:
         if not (isinstance(self.tol, int | float | np.number) and self.tol >= 0):
@@ -141,6 +159,8 @@ class EM:
             "stopping": ("aitken", "step", "gradient"),
             "space": ("unconstrained", "natural"),
             "on_decrease": ("revert", "warn", "raise", "ignore"),
+            "init_strategy": STRATEGIES,
+            "posterior": ("soft", "hard"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -213,7 +233,11 @@ class EM:
         began = time.perf_counter()
         given = start is not None and not callable(start)
         starts = start if isinstance(start, list) else [start] * (1 if given else self.n_init)
-        generators = np.random.default_rng(rng).spawn(len(starts))
+        strategy = self.strategy(model, data, given, resume is not None)
+        if strategy == "short-runs" and len(starts) == self.n_init:
+            starts = starts * SHORT if not isinstance(start, list) else starts
+        rng = np.random.default_rng(rng)
+        generators = rng.spawn(len(starts))
         if resume is not None and self.subsets > 1:
             raise ValueError("ordered subsets cannot be resumed: leave resume out, or subsets=1")
         saved = None if resume is None else read_checkpoint(resume, self, model)
@@ -225,16 +249,28 @@ class EM:
             backend = self._backend(blocks)
 
             def begin(index: int) -> Any:
-                return _start(model, blocks, starts[index], generators[index])
+                make = partial(_start, model, blocks, starts[index], generators[index])
+                if strategy == "annealing":
+                    return annealed(self, model, blocks, backend, make)
+                return make()
 
             tracks: list[_Track] = []
             if saved is not None:
                 tracks = saved.tracks(partial(begin, 0), *_RECORDED)
                 tracks = [_worked(track, model, blocks, backend, saved) for track in tracks]
             done, first = [_light(track) for track in tracks], len(tracks)
+            left: dict[int, Any] = {}
+            if strategy == "short-runs":
+                stop = partial(self._stops, began)
+                begins = [partial(begin, index) for index in range(len(starts))]
+                given_up, left = short_runs(self, model, blocks, backend, begins, stop)
+                tracks = [_Track(s.start, s, History(), Diagnosis()) for s in given_up]
             for index in range(first, len(starts)):
+                if left and index not in left:
+                    continue
                 history, last = History(), None
-                climb = self._climb(model, blocks, backend, partial(begin, index), index)
+                make = left.get(index, partial(begin, index))
+                climb = self._climb(model, blocks, backend, make, index)
                 going_on = saved is not None and saved.running and index == first
                 if saved is not None and going_on and isinstance(climb, Climb):
                     climb.resume(saved)
@@ -259,7 +295,54 @@ class EM:
                     break
                 done = [_light(track) for track in tracks]
                 keeper.keep(climb, history, done, finished=True)
-        return self._result(model, tracks, len(starts), time.perf_counter() - began)
+            else:
+                if strategy == "split-merge":
+                    few = _thinned(blocks, rng.spawn(1)[0])
+                    self._move(model, blocks, few, backend, tracks, rng.spawn(1)[0], began)
+            tracks.sort(key=attrgetter("number"))
+            found = self._result(model, tracks, len(tracks), time.perf_counter() - began)
+            if self.posterior == "hard":  # what was raised is not the log-likelihood
+                loglik = float(backend.expect(model, found.params, blocks).loglik)
+                found = replace(found, loglik=loglik, posterior="hard")
+        return found
+
+    def strategy(self, model: LatentModel, data: Any, given: bool, resumed: bool) -> str:
+        """What is done about local maxima in this fit; ValueError where it cannot be."""
+        wanted = self.init_strategy
+        kept = resumed or self.checkpoint is not None
+        outside = isinstance(data, Source) or is_dask(data) or self.subsets > 1 or self.batch_size is not None
+        return settle(wanted, model, self.posterior, given, kept, outside or self.incremental)
+
+    def _stops(self, began: float, state: State) -> bool:
+        """Whether a callback or the clock ends the fit at this state of a short run."""
+        late = self.time_limit is not None and time.perf_counter() - began >= self.time_limit
+        return any([bool(callback(state)) for callback in self.callbacks]) or late
+
+    def _move(
+        self, model: LatentModel, blocks: Any, few: Any, backend: Backend,
+        tracks: list[_Track], rng: np.random.Generator, began: float,
+    ) -> None:  # fmt: skip
+        """Go on from the best start by moves, as long as they lead higher; adds to `tracks`."""
+        sound = [t for t in tracks if t.last.reason is not None and t.last.reason.converged]
+        sound = [track for track in sound if not track.found.degenerate]
+        if not sound:
+            return
+        standing = max(sound, key=lambda track: track.last.objective)
+        search = split_merge(self, model, blocks, few, backend, standing.last, rng, len(tracks))
+        trial = next(search, None)
+        while trial is not None:
+            history, last = History(), None
+            for last in self._told(trial, began):
+                history.record(last)
+            assert last is not None and last.reason is not None
+            track = _Track(trial.number, last, history, _diagnose(model, last, self))
+            tracks.append(track)
+            if last.reason.cut_short:
+                return
+            try:
+                trial = search.send(last.reason.converged and not track.found.degenerate)
+            except StopIteration:
+                return
 
     def iterate(
         self,
@@ -283,6 +366,7 @@ class EM:
         >>> bool(np.all(np.diff(objectives) >= -1e-9))
         True
         """
+        settle("restarts", model, self.posterior, True, False, False)
         blocks = self._blocks(model, data)
         begin = partial(_start, model, blocks, start, np.random.default_rng(rng))
         climb = self._climb(model, blocks, self._backend(blocks), begin)
@@ -322,6 +406,8 @@ class EM:
         self, model: LatentModel, blocks: Any, backend: Backend, begin: Any, number: int = 0
     ) -> Climb | SubsetClimb:
         """What takes one start to its end."""
+        if self.subsets == 1 and self.batch_size is None and not self.incremental:
+            return Climb(self, model, blocks, backend, begin, number, How(self.posterior))
         kind: type[Climb] | type[SubsetClimb] = Climb if self.subsets == 1 else SubsetClimb
         if self.batch_size is not None:
             kind = MiniBatches
@@ -329,7 +415,7 @@ class EM:
             kind = Incremental
         return kind(self, model, blocks, backend, begin, number)
 
-    def _told(self, climb: Climb | SubsetClimb, began: float) -> Iterator[State]:
+    def _told(self, climb: Iterable[State], began: float) -> Iterator[State]:
         """The states of a climb, shown to the callbacks; one that returns True ends it."""
         for state in climb:
             stop = [bool(callback(state)) for callback in self.callbacks]
@@ -469,12 +555,13 @@ def _start(model: LatentModel, blocks: Any, start: StartLike, rng: Any) -> Any:
     if start is not None and not callable(start):
         return start
     make = model.initialize if start is None else start
-    few = (
-        blocks.thin(START_ROWS, rng)
-        if isinstance(blocks, Partitions)
-        else thin(blocks, START_ROWS, rng)
-    )
-    return make(few, rng)
+    return make(_thinned(blocks, rng), rng)
+
+
+def _thinned(blocks: Any, rng: Any) -> Any:
+    if isinstance(blocks, Partitions):
+        return blocks.thin(START_ROWS, rng)
+    return thin(blocks, START_ROWS, rng)
 
 
 def _diagnose(model: LatentModel, last: State, settings: EM) -> Diagnosis:

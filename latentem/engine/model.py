@@ -3,15 +3,48 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from latentem.engine.blocks import DEFAULT_SIZE, slices
 from latentem.engine.resampling import rows_like
 
-__all__ = ["Diagnosis", "Expectation", "LatentModel"]
+__all__ = ["SOFT", "Diagnosis", "Expectation", "How", "LatentModel"]
+
+
+class How(NamedTuple):
+    r"""A variant of the E-step: which distribution of the latent variables z it takes.
+
+    Parameters
+    ----------
+    kind : {"soft", "hard"}
+        Soft takes the posterior, hard the most probable z alone (classification EM).
+    beta : float
+        Inverse temperature of the soft posterior, :math:`\propto p(x, z)^\beta`; below 1 it
+        is flatter (deterministic annealing).
+
+    Notes
+    -----
+    Each variant raises an objective of its own, which an E-step returns as its `loglik`:
+
+    - soft: :math:`\log \sum_z p(x, z)`, the log-likelihood;
+    - tempered: :math:`\beta^{-1} \log \sum_z p(x, z)^\beta`, the negated free energy (Ueda and
+      Nakano 1998, doi:10.1016/S0893-6080(97)00133-0);
+    - hard: :math:`\max_z \log p(x, z)`, the classification log-likelihood (Celeux and Govaert
+      1992, doi:10.1016/0167-9473(92)90042-E), to which the second tends for large
+      :math:`\beta`.
+
+    M-steps are the same under each.
+    """
+
+    kind: Literal["soft", "hard"] = "soft"
+    beta: float = 1.0
+
+
+#: The E-step of plain EM.
+SOFT = How()
 
 
 class Expectation(NamedTuple):
@@ -22,7 +55,8 @@ class Expectation(NamedTuple):
     statistics : tree
         Additive expected statistics (see `latentem.engine.trees`).
     loglik : float
-        Log-likelihood of the block at the parameters of this E-step.
+        Log-likelihood of the block at the parameters of this E-step; under another `How`
+        than the plain one, the objective of that.
     weight : float
         Units in the block: the sum of its row weights, usually.
     """
@@ -65,6 +99,8 @@ class LatentModel(ABC):
     ``kkt_residual``     ``EM(stopping="gradient")``
     ``blocks``           data that are not an array or a tuple of arrays
     ``diagnose``         words about degenerate or empty components
+    ``variants``         hard EM and annealing: names of what ``e_step`` understands
+    ``moves``            starts that leave a local maximum (``"split-merge"``)
     ``sample``           simulation, bootstrap, simulate-and-recover in `check_model`
     ===================  =======================================================
 
@@ -123,6 +159,10 @@ class LatentModel(ABC):
     #: Whether components may be numbered in any order; then ``relabel`` puts them in another,
     #: and there are ``family``, ``n_components`` and ``params.family``.
     exchangeable: bool = False
+
+    #: Variants of the E-step that ``e_step`` understands, of "hard" and "tempered". Where there
+    #: are any it takes a third argument, ``how=SOFT``, a `How`.
+    variants: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def initialize(self, blocks: Sequence[Any], rng: np.random.Generator) -> Any:
@@ -184,6 +224,16 @@ class LatentModel(ABC):
     def diagnose(self, params: Any, statistics: Any) -> Diagnosis:
         """Sentences about degenerate or empty components of a finished fit."""
         return Diagnosis()
+
+    def moves(
+        self, params: Any, blocks: Sequence[Any], rng: np.random.Generator
+    ) -> Iterator[tuple[float, Any]]:
+        """Ways out of a local maximum: how much each may gain, and parameters to go on from.
+
+        The gain is a guess, in nats, before EM goes on; the most promising comes first.
+        `blocks` are those of ``initialize``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no moves(params, blocks, rng)")
 
     def sample(self, params: Any, n: int, rng: np.random.Generator) -> Any:
         """Data of n units drawn from the model, as ``blocks`` takes them."""

@@ -30,6 +30,7 @@ class Reason(Enum):
     TIME_LIMIT = (False, "time_limit was reached before the stopping rule was met")
     INTERRUPTED = (False, "the fit was interrupted, and this is the best so far")
     IMPOSSIBLE = (False, "some rows have probability zero at the parameters EM ended with")
+    ABANDONED = (False, "others were ahead of it, so it was given up")
     COLLAPSED = (False, "the parameters left the model (a singular or non-finite value)")
 
     def __init__(self, converged: bool, sentence: str):
@@ -166,6 +167,9 @@ class EMResult:
         Sum of weights of the data.
     warnings : tuple of str
         What the fit warned of.
+    posterior : {"soft", "hard"}
+        After hard EM `objective` is the classification log-likelihood + log prior, which it
+        raised, and so are the history and the starts; `loglik` is the log-likelihood.
     """
 
     model: Any
@@ -187,6 +191,7 @@ class EMResult:
     statistics: Any = field(repr=False)
     weight: float
     warnings: tuple[str, ...] = ()
+    posterior: str = "soft"
 
     @property
     def converged(self) -> bool:
@@ -207,7 +212,8 @@ class EMResult:
             ("seconds", f"{self.seconds:.3g}"),
         ]
         if self.objective != self.loglik:
-            rows.insert(1, ("log-likelihood + log prior", f"{self.objective:.4f}"))
+            hard = "classification " * (self.posterior == "hard")
+            rows.insert(1, (f"{hard}log-likelihood + log prior", f"{self.objective:.4f}"))
         if math.isfinite(self.projected_gain):
             rows.insert(-2, ("projected gain", f"{self.projected_gain:.2g} nats"))
         if math.isfinite(self.rate):

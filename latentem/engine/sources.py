@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from latentem.engine.blocks import Rows, Sequences, bounds, evenly, groups, stretches
-from latentem.engine.model import LatentModel
+from latentem.engine.model import SOFT, How, LatentModel
 from latentem.engine.sums import TreeSum
 
 __all__ = ["ArraySource", "BlockSource", "Empty", "Partitions", "Recipe", "Source", "expectation"]
@@ -90,13 +90,14 @@ class Empty:
     """What an E-step of a partition without rows returns."""
 
 
-def expectation(model: LatentModel, prepared: Any, block: Any) -> Any:
+def expectation(model: LatentModel, prepared: Any, block: Any, how: How = SOFT) -> Any:
     """The `Expectation` of a block, or of all blocks of a partition; `Empty` if it has none."""
+    variant = () if how == SOFT else (how,)
     if not isinstance(block, Recipe):
-        return model.e_step(prepared, block)
+        return model.e_step(prepared, block, *variant)
     total = TreeSum()
     for part in block.open(model):
-        total.add(model.e_step(prepared, part))
+        total.add(model.e_step(prepared, part, *variant))
     found = total.total()
     return Empty() if found is None else found
 

@@ -11,7 +11,8 @@ A chain of states :math:`z_1, z_2, \dots` with :math:`p(z_1 = k) = \pi_k` and
 M-step: :math:`\pi` in proportion to the sum of the :math:`\gamma_1` of all sequences, rows
 of P in proportion to those of :math:`\xi`, each after adding :math:`\alpha - 1` under a Dirichlet
 prior of concentrations :math:`\alpha`, and the family's own with weights :math:`\gamma`. A
-sequence of weight w counts w times.
+sequence of weight w counts w times. Other variants of the E-step are those of
+`latentem.models.chain_variants`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from scipy.special import xlogy
@@ -28,14 +29,15 @@ from latentem.engine.backends import spread
 from latentem.engine.blocks import Sequences
 from latentem.engine.constraints import Fixed, Simplex
 from latentem.engine.family import Family
-from latentem.engine.model import Diagnosis, Expectation, LatentModel
+from latentem.engine.model import SOFT, Diagnosis, Expectation, How, LatentModel
 from latentem.engine.resampling import repetitions
 from latentem.engine.starts import InitParams
 from latentem.engine.trees import add
 from latentem.families.priors import concentrations, of_free
-from latentem.models.chain import Chain, Smoothed, chain, smooth, smooth_long
+from latentem.models.chain import Chain, Smoothed, chain, smooth_long
 from latentem.models.chain_limits import check_lasting, free_entries, mask_of
 from latentem.models.chain_start import guess
+from latentem.models.chain_variants import smooth_as
 from latentem.models.sequences import (
     BLOCK_ROWS,
     groups,
@@ -117,6 +119,8 @@ class HiddenMarkov(LatentModel):
     >>> round(result.loglik, 6)
     -341.878701
     """
+
+    variants: ClassVar[tuple[str, ...]] = ("hard", "tempered")
 
     def __init__(
         self,
@@ -324,10 +328,11 @@ class HiddenMarkov(LatentModel):
             log_density[other & (labels >= 0)] = -np.inf
         return log_density
 
-    def e_step(self, prepared: Prepared, block: Sequences) -> Expectation:
-        found, visits, family = (self._one_long if is_long(block) else self._several)(
-            prepared, block
-        )
+    def e_step(self, prepared: Prepared, block: Sequences, how: How = SOFT) -> Expectation:
+        if how == SOFT and is_long(block):
+            found, visits, family = self._one_long(prepared, block)
+        else:
+            found, visits, family = self._several(prepared, block, how)
         if block.weights is None:
             loglik = np.add.reduce(found.loglik)
         else:
@@ -340,10 +345,12 @@ class HiddenMarkov(LatentModel):
             float(len(block) if whole else row_weights(block).sum()),
         )
 
-    def _several(self, prepared: Prepared, block: Sequences) -> tuple[Smoothed, Array, Any]:
+    def _several(
+        self, prepared: Prepared, block: Sequences, how: How
+    ) -> tuple[Smoothed, Array, Any]:
         """Sequences smoothed together."""
         posterior, shared = self.evaluate(prepared, block)
-        found = smooth(prepared.chain, posterior, block.offsets, block.weights)
+        found = smooth_as(how, prepared.chain, posterior, block.offsets, block.weights)
         visits = np.add.reduce(posterior, axis=1)
         if block.missing is not None:
             posterior[:, block.missing] = 0.0

@@ -6,7 +6,8 @@ E-step, for a row of weight :math:`w_i`:
 
 .. math:: r_{ik} = w_i \pi_k f_k(x_i) \big/ \sum_l \pi_l f_l(x_i)
 
-with a labelled row all its weight at its label. M-step:
+:math:`\pi_k f_k` to the power of :math:`\beta` where that is not 1, and all its weight at the
+largest of them in hard EM. A labelled row has all its weight at its label. M-step:
 :math:`\pi_k = \sum_i r_{ik} / \sum_i w_i`, and the family's own with weights
 :math:`r`. Source: Dempster, Laird and Rubin (1977), section 4.3,
 doi:10.1111/j.2517-6161.1977.tb01600.x.
@@ -14,10 +15,10 @@ doi:10.1111/j.2517-6161.1977.tb01600.x.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from scipy.special import xlogy
@@ -25,13 +26,14 @@ from scipy.special import xlogy
 from latentem.engine.blocks import Rows, bounds
 from latentem.engine.constraints import Fixed, Simplex
 from latentem.engine.family import Family
-from latentem.engine.model import Diagnosis, Expectation, LatentModel
+from latentem.engine.model import SOFT, Diagnosis, Expectation, How, LatentModel
 from latentem.engine.starts import InitParams, obeying, responsibilities
 from latentem.engine.trees import leaves
 from latentem.families.held import entries_kept
 from latentem.families.priors import concentrations, of_free
 from latentem.families.proportions import maximize_rows
 from latentem.kernels.posterior import normalise
+from latentem.models.moves import moved
 
 __all__ = ["Mixture", "MixtureParams"]
 
@@ -90,6 +92,8 @@ class Mixture(LatentModel):
     >>> np.sort(result.params.weights).round(2).tolist()
     [0.5, 0.5]
     """
+
+    variants: ClassVar[tuple[str, ...]] = ("hard", "tempered")
 
     def __init__(
         self,
@@ -226,18 +230,29 @@ class Mixture(LatentModel):
         with np.errstate(divide="ignore"):
             return Prepared(np.log(params.weights), self.family.prepare(params.family))
 
-    def posterior(self, prepared: Prepared, block: Rows) -> tuple[Array, Array, Any]:
+    def posterior(
+        self, prepared: Prepared, block: Rows, how: How = SOFT
+    ) -> tuple[Array, Array, Any]:
         """Weighted posteriors (K, m), log-likelihoods (m,) of the rows, and what was shared."""
         posterior, shared = self.family.evaluate(prepared.family, block.encoded)
         if block.labels is not None:
             other = block.labels != np.arange(self.n_components)[:, None]
             posterior[other & (block.labels >= 0)] = -np.inf
         row_loglik = np.empty(posterior.shape[1])
-        normalise(posterior, prepared.log_weights, _weights(block), row_loglik)
+        if how.kind == "hard":
+            posterior += prepared.log_weights[:, None]
+            return *_classified(posterior, _weights(block)), shared
+        log_weights = prepared.log_weights
+        if how.beta != 1.0:
+            posterior *= how.beta
+            log_weights = how.beta * log_weights
+        normalise(posterior, log_weights, _weights(block), row_loglik)
+        if how.beta != 1.0:
+            row_loglik /= how.beta
         return posterior, row_loglik, shared
 
-    def e_step(self, prepared: Prepared, block: Rows) -> Expectation:
-        posterior, row_loglik, shared = self.posterior(prepared, block)
+    def e_step(self, prepared: Prepared, block: Rows, how: How = SOFT) -> Expectation:
+        posterior, row_loglik, shared = self.posterior(prepared, block, how)
         if block.weights is None:
             loglik, weight = row_loglik.sum(), float(len(row_loglik))
         else:
@@ -296,6 +311,21 @@ class Mixture(LatentModel):
     def relabel(self, params: MixtureParams, order: Array) -> MixtureParams:
         return MixtureParams(params.weights[order], self.family.relabel(params.family, order))
 
+    def moves(
+        self, params: MixtureParams, blocks: Sequence[Rows], rng: np.random.Generator
+    ) -> Iterator[tuple[float, MixtureParams]]:
+        """Unions of two components with the split of a third; none where identities matter."""
+        if self.fixed or self.family.fixed or self.n_components < 3:
+            return
+        if any(block.labels is not None for block in blocks):
+            return
+        x = self.family.encode(np.concatenate([block.x for block in blocks]))
+        weights = np.concatenate([_weights(block) for block in blocks])
+        prepared = self.prepare(params)
+        log_joint = self.family.log_density(prepared.family, x) + prepared.log_weights[:, None]
+        for worth, shares in moved(self.family, x, weights, log_joint, rng):
+            yield worth, self.from_responsibilities(x, shares * weights, rng)
+
     def sample(self, params: MixtureParams, n: int, rng: np.random.Generator) -> Array:
         return self.sample_labelled(params, n, rng)[0]
 
@@ -305,6 +335,19 @@ class Mixture(LatentModel):
         """Rows drawn from the mixture, and the components (n,) that they come from."""
         components = rng.choice(self.n_components, size=n, p=params.weights / params.weights.sum())
         return self.family.sample(params.family, components, rng), components
+
+
+def _classified(log_joint: Array, weights: Array) -> tuple[Array, Array]:
+    """All weight of each row at its most probable component, the first of equal ones; its joint.
+
+    A row that no component can have produced has weight nowhere.
+    """
+    best = np.argmax(log_joint, axis=0)
+    rows = np.arange(log_joint.shape[1])
+    joint = log_joint[best, rows]
+    shares = np.zeros_like(log_joint)
+    shares[best, rows] = np.where(joint == -np.inf, 0.0, weights)
+    return shares, joint
 
 
 def coincident(family: Family, params: Any, statistics: Any, counts: Array) -> tuple[str, ...]:
