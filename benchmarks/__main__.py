@@ -24,6 +24,7 @@ from benchmarks import (
     optimum,
     reconstruction,
     selection,
+    starts,
 )
 from benchmarks.report import Row, machine, plot, table
 
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "reconstruction": reconstruction.run,
     "optimum": optimum.run,
     "selection": selection.run,
+    "starts": starts.run,
     "first_fit": first_fit.run,
     "memory": memory.run,
 }

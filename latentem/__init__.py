@@ -55,6 +55,7 @@ _PUBLIC = {
     "State": "engine.result",
     "LatentModel": "engine.model",
     "Expectation": "engine.model",
+    "How": "engine.model",
     "Diagnosis": "engine.model",
     "Family": "engine.family",
     "Rows": "engine.blocks",

@@ -96,8 +96,11 @@ class Climb:
         self.how = how
         self.params: Any = None
         self.constraints = model.constraints()
-        wanted = model.monotone and how.kind == "soft" and not (
-            settings.accelerate == "auto" and self.constraints is None)
+        wanted = (
+            model.monotone
+            and how.kind == "soft"
+            and not (settings.accelerate == "auto" and self.constraints is None)
+        )
         self.accelerator = _accelerator(settings) if wanted else None
         self.tail = Aitken(ascending=model.monotone)
         self._before: Any = None  # parameters one plain map before the standing point

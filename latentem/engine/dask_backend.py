@@ -22,7 +22,7 @@ import numpy as np
 
 from latentem.engine.backends import Backend, one_blas_thread
 from latentem.engine.blocks import evenly
-from latentem.engine.model import Expectation, LatentModel
+from latentem.engine.model import SOFT, Expectation, How, LatentModel
 from latentem.engine.sources import Recipe, Source
 from latentem.engine.sums import TreeSum
 
@@ -173,7 +173,14 @@ class DaskBackend(Backend):
         for block in blocks:
             yield function(block)
 
-    def expect(self, model: LatentModel, params: Any, blocks: Iterable[Any]) -> Expectation:
+    def expect(
+        self, model: LatentModel, params: Any, blocks: Iterable[Any], how: How = SOFT
+    ) -> Expectation:
+        if how != SOFT:
+            raise ValueError(
+                "hard EM and annealing do not run on Dask: leave posterior and init_strategy out, or "
+                "pass arrays and another backend"
+            )
         if not model.additive:
             raise ValueError(
                 f"{model!r} has statistics that do not add up over blocks, so they cannot be added "

@@ -31,6 +31,7 @@ from latentem.engine.sources import Partitions, Source
 from latentem.engine.strategies import (
     SHORT,
     STRATEGIES,
+    Strategy,
     annealed,
     settle,
     short_runs,
@@ -143,9 +144,7 @@ class EM:
     checkpoint_every: int | str = "30s"
     batch_size: int | None = None
     incremental: bool = False
-    init_strategy: Literal["restarts", "short-runs", "annealing", "split-merge", "auto"] = (
-        "restarts"
-    )
+    init_strategy: Strategy = "restarts"
     posterior: Literal["soft", "hard"] = "soft"
 
     def __post_init__(self) -> None:
@@ -234,8 +233,8 @@ class EM:
         given = start is not None and not callable(start)
         starts = start if isinstance(start, list) else [start] * (1 if given else self.n_init)
         strategy = self.strategy(model, data, given, resume is not None)
-        if strategy == "short-runs" and len(starts) == self.n_init:
-            starts = starts * SHORT if not isinstance(start, list) else starts
+        if strategy == "short-runs" and not isinstance(start, list):
+            starts = starts * SHORT
         rng = np.random.default_rng(rng)
         generators = rng.spawn(len(starts))
         if resume is not None and self.subsets > 1:
@@ -298,7 +297,9 @@ class EM:
             else:
                 if strategy == "split-merge":
                     few = _thinned(blocks, rng.spawn(1)[0])
-                    self._move(model, blocks, few, backend, tracks, rng.spawn(1)[0], began)
+                    fresh = partial(_start, model, blocks, starts[-1])
+                    own = rng.spawn(1)[0]
+                    self._move(model, blocks, few, backend, tracks, fresh, own, began)
             tracks.sort(key=attrgetter("number"))
             found = self._result(model, tracks, len(tracks), time.perf_counter() - began)
             if self.posterior == "hard":  # what was raised is not the log-likelihood
@@ -316,11 +317,12 @@ class EM:
     def _stops(self, began: float, state: State) -> bool:
         """Whether a callback or the clock ends the fit at this state of a short run."""
         late = self.time_limit is not None and time.perf_counter() - began >= self.time_limit
-        return any([bool(callback(state)) for callback in self.callbacks]) or late
+        stop = [bool(callback(state)) for callback in self.callbacks]
+        return any(stop) or late
 
     def _move(
         self, model: LatentModel, blocks: Any, few: Any, backend: Backend,
-        tracks: list[_Track], rng: np.random.Generator, began: float,
+        tracks: list[_Track], fresh: Callable[[Any], Any], rng: np.random.Generator, began: float,
     ) -> None:  # fmt: skip
         """Go on from the best start by moves, as long as they lead higher; adds to `tracks`."""
         sound = [t for t in tracks if t.last.reason is not None and t.last.reason.converged]
@@ -328,13 +330,16 @@ class EM:
         if not sound:
             return
         standing = max(sound, key=lambda track: track.last.objective)
-        search = split_merge(self, model, blocks, few, backend, standing.last, rng, len(tracks))
+        search = split_merge(
+            self, model, blocks, few, backend, standing.last, fresh, rng, len(tracks)
+        )
         trial = next(search, None)
         while trial is not None:
             history, last = History(), None
             for last in self._told(trial, began):
                 history.record(last)
-            assert last is not None and last.reason is not None
+            assert last is not None
+            assert last.reason is not None
             track = _Track(trial.number, last, history, _diagnose(model, last, self))
             tracks.append(track)
             if last.reason.cut_short:

@@ -41,6 +41,12 @@ class Problem(NamedTuple):
 
 def problem_of(fitted: Any, X: Any, sample_weight: Any, lengths: Any, labels: Any) -> Problem:
     """The problem behind a fitted estimator, or an `EMResult` and its data."""
+    if getattr(fitted, "posterior", "soft") == "hard":
+        raise ValueError(
+            "a fit with posterior='hard' is no maximum of the log-likelihood, so its curvature "
+            "there says nothing of the uncertainty of the parameters: fit with posterior='soft', "
+            "from these parameters if you like"
+        )
     if isinstance(fitted, EMResult):
         for value, name in ((lengths, "lengths"), (labels, "labels")):
             if value is not None:

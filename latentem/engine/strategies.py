@@ -10,7 +10,8 @@ r"""What to do about local maxima: which starts to make, and which to follow.
 - **split-merge**: from the best of `n_init` ends, the model proposes moves (``LatentModel.moves``),
   and EM goes on from each until it is above that end, or cannot get there: a trial is given up
   where `AHEAD` more maps, each as good as the last, would not do. The first that gets above is
-  where moves are proposed next (after Ueda, Nakano, Ghahramani and Hinton 2000,
+  where moves are proposed next. Where a move did get above, the same is done from `AGAIN`
+  more starts: a fit that is easy costs one start (after Ueda, Nakano, Ghahramani and Hinton 2000,
   doi:10.1162/089976600300015088).
 
 Where parameters to start from are given, there is one start and no search.
@@ -20,8 +21,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -33,8 +35,18 @@ from latentem.engine.result import Reason, State
 if TYPE_CHECKING:
     from latentem.engine.em import EM
 
-__all__ = ["SHORT", "STRATEGIES", "Trial", "annealed", "settle", "short_runs", "split_merge"]
+__all__ = [
+    "SHORT",
+    "STRATEGIES",
+    "Strategy",
+    "Trial",
+    "annealed",
+    "settle",
+    "short_runs",
+    "split_merge",
+]
 
+Strategy = Literal["restarts", "short-runs", "annealing", "split-merge", "auto"]
 STRATEGIES = ("restarts", "short-runs", "annealing", "split-merge", "auto")
 
 #: Short runs for each start that goes to the end, and maps of the first round.
@@ -45,6 +57,8 @@ BETAS = (0.3, 0.45, 0.65, 0.85)
 LOOSE = 1e-4
 #: Moves that are tried from one end, and the ends that moves start from at most.
 MOVES, ENDS = 20, 100
+#: Searches from other starts, where the first got higher by a move.
+AGAIN = 3
 #: Maps that are seen of every trial, and maps ahead that decide whether to go on.
 SEEN, AHEAD = 4, 15
 
@@ -114,9 +128,10 @@ def annealed(
     loose = replace(settings, tol=max(settings.tol, LOOSE * float(weight)), stopping="aitken")
     for beta in BETAS:
         last = None
-        climb = Climb(loose, model, blocks, backend, lambda: params, how=How(beta=beta))  # noqa: B023 - used at once
-        for last in climb:
-            pass
+        at = partial(_same, params)
+        climb = Climb(loose, model, blocks, backend, at, how=How(beta=beta))
+        for state in climb:
+            last = state
         if last is not None and last.reason is not Reason.COLLAPSED and last.loglik > -np.inf:
             params = last.params
     return params
@@ -170,14 +185,29 @@ def short_runs(
         if len(runs) == keep:
             break
         maps += maps
-    return given_up, {
-        number: (lambda params=last[number].params: params) for number, _ in sorted(runs)
-    }
+    return given_up, {number: partial(_same, last[number].params) for number, _ in runs}
+
+
+def _same(params: Any) -> Any:
+    return params
 
 
 def _height(state: State) -> float:
     lost = state.reason is Reason.COLLAPSED or np.isnan(state.objective)
     return -np.inf if lost else state.objective
+
+
+def _proposed(
+    model: LatentModel, params: Any, few: Any, rng: np.random.Generator
+) -> list[tuple[float, Any]]:
+    """The best moves; those up to one that leaves the model."""
+    found: list[tuple[float, Any]] = []
+    with np.errstate(all="ignore"):
+        try:
+            found.extend(islice(model.moves(params, few, rng), MOVES))
+        except np.linalg.LinAlgError:
+            return found
+    return found
 
 
 class Trial:
@@ -212,6 +242,7 @@ def split_merge(
     few: Any,
     backend: Backend,
     best: State,
+    fresh: Callable[[np.random.Generator], Any],
     rng: np.random.Generator,
     number: int,
 ) -> Generator[Trial, bool, None]:
@@ -223,26 +254,35 @@ def split_merge(
         An even subsample, for proposals.
     best : State
         The end to begin with.
+    fresh : callable
+        Parameters of another start, from a generator.
     number : int
         That of the first trial.
     """
     how = How(settings.posterior)
-    for _ in range(ENDS):
-        with np.errstate(all="ignore"):
-            proposals = list(islice(model.moves(best.params, few, rng), MOVES))
-        above = None
-        for _, params in proposals:
-            begin = lambda params=params: params  # noqa: E731 - the loop variable of now
-            trial = Trial(
-                Climb(settings, model, blocks, backend, begin, number, how), best.objective
-            )
-            number += 1
-            sound = yield trial
-            if sound and trial.last is not None:
-                gain = trial.last.objective - best.objective
-                if gain > max(settings.tol, 1e-9 * abs(best.objective)):
-                    above = trial.last
-                    break
-        if above is None:
+    for again in range(1 + AGAIN):
+        higher = 0
+        for _ in range(ENDS):
+            proposals = _proposed(model, best.params, few, rng)
+            above = None
+            for _, params in proposals:
+                begin = partial(_same, params)
+                climb = Climb(settings, model, blocks, backend, begin, number, how)
+                trial = Trial(climb, best.objective)
+                number += 1
+                sound = yield trial
+                if sound and trial.last is not None:
+                    gain = trial.last.objective - best.objective
+                    if gain > max(settings.tol, 1e-9 * abs(best.objective)):
+                        above = trial.last
+                        break
+            if above is None:
+                break
+            best, higher = above, higher + 1
+        if not (higher or again) or again == AGAIN:
             return
-        best = above
+        begin = partial(fresh, rng.spawn(1)[0])
+        trial = Trial(Climb(settings, model, blocks, backend, begin, number, how), -np.inf)
+        number += 1
+        if (yield trial) and trial.last is not None:
+            best = trial.last

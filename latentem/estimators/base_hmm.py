@@ -31,7 +31,12 @@ from latentem.estimators.chain_starting import begin_at
 from latentem.estimators.hmm_decoding import DecodingMethods
 from latentem.estimators.online_fitting import fed, forget_fit
 from latentem.estimators.outside import named_columns, of_sequences, sample_rows, source_of
-from latentem.estimators.settings import em_settings, generator, nothing_half_done
+from latentem.estimators.settings import (
+    em_settings,
+    generator,
+    nothing_half_done,
+    refuse_hard,
+)
 from latentem.estimators.validation import check_fixed, check_weights
 from latentem.models import decoding
 from latentem.models.hidden_markov import HiddenMarkov, HiddenMarkovParams
@@ -67,6 +72,7 @@ class BaseHMM(DecodingMethods, BaseEstimator):
     init_params: InitParams
     random_state: Any
     n_jobs: int | None
+    posterior: Literal["soft", "hard"]
     _startprob: Any
     transmat_: Array
     result_: EMResult
@@ -397,6 +403,7 @@ class BaseHMM(DecodingMethods, BaseEstimator):
 
     def aic(self, X: Any, lengths: Any = None, sample_weight: Any = None) -> float:
         """Akaike's criterion; smaller is better."""
+        refuse_hard(self, "aic", "fit with posterior='soft'")
         score = self.score(X, lengths=lengths, sample_weight=sample_weight)
         return -2 * score + 2 * self.n_parameters()
 
@@ -405,6 +412,10 @@ class BaseHMM(DecodingMethods, BaseEstimator):
 
         Rows count by the weight of their sequence.
         """
+        refuse_hard(self, "bic", "fit with posterior='soft'")
+        return self._bic(X, lengths, sample_weight)
+
+    def _bic(self, X: Any, lengths: Any = None, sample_weight: Any = None) -> float:
         score = self.score(X, lengths=lengths, sample_weight=sample_weight)
         model, _, data = self._table(X, lengths, sample_weight)
         count = row_weights(model.seen(data)).sum()
@@ -424,7 +435,7 @@ class BaseHMM(DecodingMethods, BaseEstimator):
         own = np.ones(len(rows)) if weights is None else weights
         surprise = np.where(np.isfinite(rows), joint, 0.0) - np.where(np.isfinite(rows), rows, 0.0)
         price = float(own[present] @ surprise[present])
-        return self.bic(X, lengths, sample_weight) - 2 * price
+        return self._bic(X, lengths, sample_weight) - 2 * price
 
     def save(self, path: Any) -> None:
         """Write the fitted model to an ``.npz`` file, without pickle; see `latentem.load`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
@@ -64,6 +64,7 @@ class BaseMixture(RowMethods, DensityMixin, BaseEstimator):
     random_state: Any
     warm_start: bool
     n_jobs: int | None
+    posterior: Literal["soft", "hard"]
     weights_: Array
     result_: EMResult
     model_: Mixture

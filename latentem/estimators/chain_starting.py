@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latentem.engine.blocks import Sequences
+from latentem.engine.strategies import SHORT
 from latentem.engine.trees import rebuild
 from latentem.estimators.chain_checks import check_probabilities, check_transitions
 from latentem.estimators.starting import fixed_groups, nearest
@@ -58,7 +59,8 @@ def begin_at(
             _completed(family, made.family),
         )
 
-    return [partial(begin, number) for number in range(estimator.n_init)]
+    count = estimator.n_init * (SHORT if estimator.init_strategy == "short-runs" else 1)
+    return [partial(begin, number) for number in range(count)]
 
 
 def _refuse_fixed(estimator: BaseHMM, model: HiddenMarkov) -> None:

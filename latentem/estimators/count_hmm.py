@@ -9,6 +9,7 @@ import numpy as np
 
 from latentem.engine.family import Family
 from latentem.engine.starts import InitParams
+from latentem.engine.strategies import Strategy
 from latentem.estimators.base_hmm import BaseHMM
 from latentem.estimators.chain_checks import check_probabilities, check_states
 from latentem.estimators.prior_arguments import dirichlet_prior, gamma_prior
@@ -34,7 +35,9 @@ class PoissonHMM(BaseHMM):
         entries keep theirs, (n_components,) or (n_components, n_features) bool.
     lambdas_init : (n_components, n_features) array-like, optional
         Expected counts per row.
-    tol, max_iter, n_init, init_params, random_state, accelerate, stopping, n_jobs, verbose
+    tol, max_iter, n_init, init_strategy, posterior, init_params, random_state, accelerate
+        As in `HMM`.
+    stopping, n_jobs, verbose
         As in `HMM`.
     progress, callbacks, time_limit, checkpoint, checkpoint_every, batch_size, incremental
         As in `HMM`.
@@ -81,6 +84,8 @@ class PoissonHMM(BaseHMM):
         tol: float = 1e-3,
         max_iter: int = 1000,
         n_init: int = 1,
+        init_strategy: Strategy = "auto",
+        posterior: Literal["soft", "hard"] = "soft",
         init_params: InitParams = "kmeans",
         random_state: Any = None,
         accelerate: Literal["auto", "squarem", "anderson"] | None = "auto",
@@ -110,6 +115,8 @@ class PoissonHMM(BaseHMM):
         self.tol = tol
         self.max_iter = max_iter
         self.n_init = n_init
+        self.init_strategy = init_strategy
+        self.posterior = posterior
         self.init_params = init_params
         self.random_state = random_state
         self.accelerate = accelerate
@@ -201,7 +208,9 @@ class CategoricalHMM(BaseHMM):
         Rows sum to 1; with several columns their probabilities side by side.
     n_categories : int or sequence of int, optional
         By default the largest code + 1, of each column.
-    tol, max_iter, n_init, init_params, random_state, accelerate, stopping, n_jobs, verbose
+    tol, max_iter, n_init, init_strategy, posterior, init_params, random_state, accelerate
+        As in `HMM`.
+    stopping, n_jobs, verbose
         As in `HMM`.
     progress, callbacks, time_limit, checkpoint, checkpoint_every, batch_size, incremental
         As in `HMM`.
@@ -254,6 +263,8 @@ class CategoricalHMM(BaseHMM):
         tol: float = 1e-3,
         max_iter: int = 1000,
         n_init: int = 1,
+        init_strategy: Strategy = "auto",
+        posterior: Literal["soft", "hard"] = "soft",
         init_params: InitParams = "kmeans",
         random_state: Any = None,
         accelerate: Literal["auto", "squarem", "anderson"] | None = "auto",
@@ -283,6 +294,8 @@ class CategoricalHMM(BaseHMM):
         self.tol = tol
         self.max_iter = max_iter
         self.n_init = n_init
+        self.init_strategy = init_strategy
+        self.posterior = posterior
         self.init_params = init_params
         self.random_state = random_state
         self.accelerate = accelerate

@@ -10,6 +10,7 @@ import numpy as np
 from latentem.engine.family import Family
 from latentem.engine.moments import Scatter
 from latentem.engine.starts import InitParams
+from latentem.engine.strategies import Strategy
 from latentem.estimators.base_hmm import BaseHMM
 from latentem.estimators.chain_checks import check_probabilities, check_states
 from latentem.estimators.covariances import check_positive, covariance_shape, full_covariances
@@ -44,7 +45,9 @@ class GaussianHMM(BaseHMM):
     reg_covar : float
         Added to the variances in each M-step, in squared units. 0 is exact maximum
         likelihood.
-    tol, max_iter, n_init, init_params, random_state, accelerate, stopping, n_jobs, verbose
+    tol, max_iter, n_init, init_strategy, posterior, init_params, random_state, accelerate
+        As in `HMM`.
+    stopping, n_jobs, verbose
         As in `HMM`.
     progress, callbacks, time_limit, checkpoint, checkpoint_every, batch_size, incremental
         As in `HMM`.
@@ -104,6 +107,8 @@ class GaussianHMM(BaseHMM):
         tol: float = 1e-3,
         max_iter: int = 1000,
         n_init: int = 1,
+        init_strategy: Strategy = "auto",
+        posterior: Literal["soft", "hard"] = "soft",
         init_params: InitParams = "kmeans",
         random_state: Any = None,
         accelerate: Literal["auto", "squarem", "anderson"] | None = "auto",
@@ -138,6 +143,8 @@ class GaussianHMM(BaseHMM):
         self.tol = tol
         self.max_iter = max_iter
         self.n_init = n_init
+        self.init_strategy = init_strategy
+        self.posterior = posterior
         self.init_params = init_params
         self.random_state = random_state
         self.accelerate = accelerate
@@ -258,7 +265,9 @@ class GMMHMM(BaseHMM):
         In the shape of `covariances_`.
     reg_covar : float
         Added to the variances in each M-step, in squared units.
-    tol, max_iter, n_init, init_params, random_state, accelerate, stopping, n_jobs, verbose
+    tol, max_iter, n_init, init_strategy, posterior, init_params, random_state, accelerate
+        As in `HMM`.
+    stopping, n_jobs, verbose
         As in `HMM`.
     progress, callbacks, time_limit, checkpoint, checkpoint_every, batch_size, incremental
         As in `HMM`.
@@ -323,6 +332,8 @@ class GMMHMM(BaseHMM):
         tol: float = 1e-3,
         max_iter: int = 1000,
         n_init: int = 1,
+        init_strategy: Strategy = "auto",
+        posterior: Literal["soft", "hard"] = "soft",
         init_params: InitParams = "kmeans",
         random_state: Any = None,
         accelerate: Literal["auto", "squarem", "anderson"] | None = "auto",
@@ -360,6 +371,8 @@ class GMMHMM(BaseHMM):
         self.tol = tol
         self.max_iter = max_iter
         self.n_init = n_init
+        self.init_strategy = init_strategy
+        self.posterior = posterior
         self.init_params = init_params
         self.random_state = random_state
         self.accelerate = accelerate

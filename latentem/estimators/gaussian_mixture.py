@@ -10,6 +10,7 @@ import numpy as np
 from latentem.engine.blocks import Rows
 from latentem.engine.moments import Scatter
 from latentem.engine.starts import InitParams
+from latentem.engine.strategies import Strategy
 from latentem.engine.warnings import NotIdentifiedWarning, tell
 from latentem.estimators.base_mixture import BaseMixture
 from latentem.estimators.covariances import covariance_shape, inverse
@@ -49,6 +50,12 @@ class GaussianMixture(BaseMixture):
         Most EM maps.
     n_init : int
         Number of starts; the best is kept, all are in ``result_.starts``.
+    init_strategy : {"auto", "restarts", "short-runs", "annealing", "split-merge"}
+        What is done about local maxima, where no starting values are given; "auto" is
+        "split-merge", which costs little where a fit is easy. See the guide, "Local optima
+        and starts".
+    posterior : {"soft", "hard"}
+        "hard" is classification EM: each row counts for its most probable component alone.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"} or callable
         A callable takes (points, n_components, rng) and returns labels or
         responsibilities. Starts work on whitened data, at most 16,384 rows of it.
@@ -161,6 +168,8 @@ class GaussianMixture(BaseMixture):
         reg_covar: float = 0.0,
         max_iter: int = 1000,
         n_init: int = 1,
+        init_strategy: Strategy = "auto",
+        posterior: Literal["soft", "hard"] = "soft",
         init_params: InitParams = "kmeans",
         weights_init: Any = None,
         means_init: Any = None,
@@ -192,6 +201,8 @@ class GaussianMixture(BaseMixture):
         self.reg_covar = reg_covar
         self.max_iter = max_iter
         self.n_init = n_init
+        self.init_strategy = init_strategy
+        self.posterior = posterior
         self.init_params = init_params
         self.weights_init = weights_init
         self.means_init = means_init

@@ -9,6 +9,7 @@ import numpy as np
 
 from latentem.engine.family import Family
 from latentem.engine.starts import InitParams
+from latentem.engine.strategies import Strategy
 from latentem.estimators.base_hmm import BaseHMM
 from latentem.estimators.starting import family_like, with_arrays
 from latentem.models.hidden_markov import HiddenMarkov
@@ -54,6 +55,11 @@ class HMM(BaseHMM):
     n_init : int
         Number of starts; the best is kept, all are in ``result_.starts``. One, where all
         values to begin with are given.
+    init_strategy : {"auto", "restarts", "short-runs", "annealing"}
+        What is done about local maxima, where not all starting values are given; "auto" is
+        "restarts". See the guide, "Local optima and starts".
+    posterior : {"soft", "hard"}
+        "hard" is Viterbi training: each sequence counts for its most probable path alone.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"} or callable
         How the first guesses of the states are made. With "kmeans" those of the second and
         later starts are of other kinds in turn: rows, or stretches of rows, in states at random,
@@ -122,6 +128,8 @@ class HMM(BaseHMM):
         tol: float = 1e-3,
         max_iter: int = 1000,
         n_init: int = 1,
+        init_strategy: Strategy = "auto",
+        posterior: Literal["soft", "hard"] = "soft",
         init_params: InitParams = "kmeans",
         random_state: Any = None,
         accelerate: Literal["auto", "squarem", "anderson"] | None = "auto",
@@ -150,6 +158,8 @@ class HMM(BaseHMM):
         self.tol = tol
         self.max_iter = max_iter
         self.n_init = n_init
+        self.init_strategy = init_strategy
+        self.posterior = posterior
         self.init_params = init_params
         self.random_state = random_state
         self.accelerate = accelerate

@@ -9,6 +9,7 @@ import numpy as np
 
 from latentem.engine.family import Family
 from latentem.engine.starts import InitParams
+from latentem.engine.strategies import Strategy
 from latentem.estimators.base_mixture import BaseMixture
 from latentem.estimators.starting import family_like
 from latentem.estimators.validation import check_start_weights
@@ -29,7 +30,9 @@ class MixtureModel(BaseMixture):
     family : Family
         For example ``latentem.families.Poisson()``, or your own.
     n_components : int
-    tol, max_iter, n_init, accelerate, stopping, n_jobs, progress, callbacks
+    tol, max_iter, n_init, init_strategy, posterior, accelerate, stopping, n_jobs, progress
+        As in `GaussianMixture`.
+    callbacks
         As in `GaussianMixture`.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"} or callable
     weights_init : (n_components,) array-like, optional
@@ -83,6 +86,8 @@ class MixtureModel(BaseMixture):
         tol: float = 1e-3,
         max_iter: int = 1000,
         n_init: int = 1,
+        init_strategy: Strategy = "auto",
+        posterior: Literal["soft", "hard"] = "soft",
         init_params: InitParams = "kmeans",
         weights_init: Any = None,
         family_init: Any = None,
@@ -108,6 +113,8 @@ class MixtureModel(BaseMixture):
         self.tol = tol
         self.max_iter = max_iter
         self.n_init = n_init
+        self.init_strategy = init_strategy
+        self.posterior = posterior
         self.init_params = init_params
         self.weights_init = weights_init
         self.family_init = family_init

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from latentem.estimators.settings import refuse_hard
 from latentem.engine.backends import backend_for, one_blas_thread
 from latentem.engine.blocks import Rows
 from latentem.estimators.outside import by_block, is_outside, source_of, summed
@@ -151,6 +152,7 @@ class RowMethods:
 
     def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Akaike's criterion; smaller is better."""
+        refuse_hard(self, "aic", INSTEAD)
         return -2 * self._total(X, sample_weight)[0] + 2 * self.n_parameters()
 
     def bic(self, X: Any, sample_weight: Any = None) -> float:
@@ -158,6 +160,10 @@ class RowMethods:
 
         n is the sum of the weights of the rows that have an observed cell.
         """
+        refuse_hard(self, "bic", INSTEAD)
+        return self._bic(X, sample_weight)
+
+    def _bic(self, X: Any, sample_weight: Any) -> float:
         total, count = self._total(X, sample_weight)
         return -2 * total + self.n_parameters() * float(np.log(count))
 
@@ -170,7 +176,11 @@ class RowMethods:
         price, _ = self._total(
             X, sample_weight, lambda m, p, b: np.log(_shares(m, p, b).max(axis=1))
         )
-        return self.bic(X, sample_weight) - 2 * price
+        return self._bic(X, sample_weight) - 2 * price
+
+
+#: What to ask of a hard fit in place of AIC and BIC.
+INSTEAD = "use icl, which compares classification log-likelihoods, or posterior='soft'"
 
 
 def _shares(model: Mixture, prepared: Any, block: Rows) -> Array:

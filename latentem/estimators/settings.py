@@ -13,7 +13,7 @@ from latentem.engine.em import EM
 from latentem.engine.result import State
 from latentem.engine.seeds import generator
 
-__all__ = ["em_settings", "generator", "kept", "nothing_half_done"]
+__all__ = ["em_settings", "generator", "kept", "nothing_half_done", "refuse_hard"]
 
 
 def em_settings(estimator: Any) -> EM:
@@ -31,11 +31,33 @@ def em_settings(estimator: Any) -> EM:
         progress=bool(estimator.progress),
         batch_size=estimator.batch_size,
         incremental=estimator.incremental,
+        init_strategy=_strategy(estimator),
+        posterior=getattr(estimator, "posterior", "soft"),
         **kept(estimator),
     )
     if not estimator.verbose:
         return settings
     return replace(settings, callbacks=(*settings.callbacks, _Printer(int(estimator.verbose))))
+
+
+def refuse_hard(estimator: Any, what: str, instead: str) -> None:
+    """ValueError where a criterion is asked of a fit that maximises something else."""
+    if estimator.posterior == "hard":
+        raise ValueError(
+            f"{what} needs a maximum of the log-likelihood, and a fit with posterior='hard' "
+            f"maximises the classification log-likelihood: {instead}"
+        )
+
+
+def _strategy(estimator: Any) -> Any:
+    """What the estimator asks for; "auto" leaves starting values that were given alone."""
+    asked = getattr(estimator, "init_strategy", "restarts")
+    if asked != "auto":
+        return asked
+    values = estimator.get_params(deep=False)
+    given = [name for name in values if name.endswith("_init") and name != "n_init"]
+    chosen = any(values[name] is not None for name in given) or callable(values["init_params"])
+    return "restarts" if chosen else "auto"
 
 
 def kept(estimator: Any) -> dict[str, Any]:

@@ -35,13 +35,17 @@ PAIRS = 2
 #: Moves yielded that split the same component, or unite the same pair.
 ALIKE = 2
 #: Share of the loss by a union that a split must gain for a move to be worth a trial.
-HOPE = 0.2
+HOPE = 0.05
 #: Rows in a component that are worth a split, for each half.
 LEAST = 2.0
 
 
 def moved(
-    family: Family, x: Any, weights: Array, log_joint: Array, rng: np.random.Generator
+    family: Family,
+    x: Any,
+    weights: Array,
+    log_joint: Array,
+    rng: np.random.Generator,
 ) -> Iterator[tuple[float, Array]]:
     """Worth of a move in nats, and responsibilities (K, n) after it; the best move first.
 
@@ -100,21 +104,22 @@ def _splits(
         axis = np.linalg.eigh((centred * own[:, None]).T @ centred / total)[1][:, -1]
         first[c] = (centred @ axis > 0) * 0.98 + 0.01
     parent = shares * weights
-    params: Any = None
-    value = np.full((k, n), -np.inf)
+    parent = shares * weights
     log_parent = np.log(parent.sum(axis=1) / weights.sum())
-    for _ in range(MAPS):
-        both = np.concatenate([parent * first, parent * (1 - first)])
-        if params is None:
-            params = family.initialize(x, both, rng)
-        else:
-            params = family.maximize(family.statistics(prepared, x, both, shared), params)
+    params = family.initialize(x, np.concatenate([parent * first, parent * (1 - first)]), rng)
+    for turn in range(MAPS):
         prepared = family.prepare(params)
         density, shared = family.evaluate(prepared, x)
+        both = np.concatenate([parent * first, parent * (1 - first)])
         counts = both.sum(axis=1)
-        joint = density + np.log(counts / np.tile(counts[:k] + counts[k:], 2))[:, None]
+        of_both = np.tile(np.maximum(counts[:k] + counts[k:], np.finfo(float).tiny), 2)
+        joint = density + np.log(counts / of_both)[:, None]
         value = np.logaddexp(joint[:k], joint[k:])
-        first = np.exp(joint[:k] - np.where(np.isfinite(value), value, 0.0))
+        known = np.isfinite(value)  # elsewhere both children have density zero
+        first = np.where(known, np.exp(joint[:k] - np.where(known, value, 0.0)), 0.5)
+        if turn < MAPS - 1:
+            both = np.concatenate([parent * first, parent * (1 - first)])
+            params = family.maximize(family.statistics(prepared, x, both, shared), params)
     before = log_joint - log_parent[:, None]
     gains = np.where(parent > 0, parent * (value - before), 0.0).sum(axis=1)
     counts = np.minimum((parent * first).sum(axis=1), (parent * (1 - first)).sum(axis=1))

@@ -114,8 +114,9 @@ def test_gradient_rule_needs_a_gradient():
 
 
 def test_collapse_is_the_reason_left_over():
-    # See test_checkpoints.py, test_subsets.py and test_online.py.
+    # See test_checkpoints.py, test_subsets.py, test_online.py and test_strategies.py.
     outside = {Reason.TIME_LIMIT, Reason.INTERRUPTED, Reason.SUBSETS, Reason.ONLINE}
+    outside.add(Reason.ABANDONED)
     assert set(Reason) - set(REACH) - outside == {Reason.COLLAPSED}
     with pytest.raises(CollapsedError, match="the only start collapsed: after 0 maps, a covari"):
         run(Scripted(step=singular))
