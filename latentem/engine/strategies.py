@@ -10,7 +10,7 @@ r"""What to do about local maxima: which starts to make, and which to follow.
 - **split-merge**: from the best of `n_init` ends, the model proposes moves (``LatentModel.moves``),
   and EM goes on from each until it is above that end, or cannot get there: a trial is given up
   where `AHEAD` more maps, each as good as the last, would not do. The first that gets above is
-  where moves are proposed next. Where a move did get above, the same is done from `AGAIN`
+  where moves are proposed next. Where there was a move to try, the same is done from `AGAIN`
   more starts: a fit that is easy costs one start (after Ueda, Nakano, Ghahramani and Hinton 2000,
   doi:10.1162/089976600300015088).
 
@@ -57,7 +57,7 @@ BETAS = (0.3, 0.45, 0.65, 0.85)
 LOOSE = 1e-4
 #: Moves that are tried from one end, and the ends that moves start from at most.
 MOVES, ENDS = 20, 100
-#: Searches from other starts, where the first got higher by a move.
+#: Searches from other starts, where there was a move to try.
 AGAIN = 3
 #: Maps that are seen of every trial, and maps ahead that decide whether to go on.
 SEEN, AHEAD = 4, 15
@@ -261,11 +261,12 @@ def split_merge(
     """
     how = How(settings.posterior)
     for again in range(1 + AGAIN):
-        higher = 0
+        tried = 0
         for _ in range(ENDS):
             proposals = _proposed(model, best.params, few, rng)
             above = None
             for _, params in proposals:
+                tried += 1
                 begin = partial(_same, params)
                 climb = Climb(settings, model, blocks, backend, begin, number, how)
                 trial = Trial(climb, best.objective)
@@ -278,8 +279,8 @@ def split_merge(
                         break
             if above is None:
                 break
-            best, higher = above, higher + 1
-        if not (higher or again) or again == AGAIN:
+            best = above
+        if not tried or again == AGAIN:
             return
         begin = partial(fresh, rng.spawn(1)[0])
         trial = Trial(Climb(settings, model, blocks, backend, begin, number, how), -np.inf)

@@ -51,9 +51,9 @@ class GaussianMixture(BaseMixture):
     n_init : int
         Number of starts; the best is kept, all are in ``result_.starts``.
     init_strategy : {"auto", "restarts", "short-runs", "annealing", "split-merge"}
-        What is done about local maxima, where no starting values are given; "auto" is
-        "split-merge", which costs little where a fit is easy. See the guide, "Local optima
-        and starts".
+        What is done about local maxima, where no starting values are given. "split-merge" finds
+        far better maxima of many components, and costs several starts; "auto" is that where
+        nothing forbids it. See the guide, "Local optima and starts".
     posterior : {"soft", "hard"}
         "hard" is classification EM: each row counts for its most probable component alone.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"} or callable
@@ -168,7 +168,7 @@ class GaussianMixture(BaseMixture):
         reg_covar: float = 0.0,
         max_iter: int = 1000,
         n_init: int = 1,
-        init_strategy: Strategy = "auto",
+        init_strategy: Strategy = "restarts",
         posterior: Literal["soft", "hard"] = "soft",
         init_params: InitParams = "kmeans",
         weights_init: Any = None,

@@ -55,9 +55,8 @@ class HMM(BaseHMM):
     n_init : int
         Number of starts; the best is kept, all are in ``result_.starts``. One, where all
         values to begin with are given.
-    init_strategy : {"auto", "restarts", "short-runs", "annealing"}
-        What is done about local maxima, where not all starting values are given; "auto" is
-        "restarts". See the guide, "Local optima and starts".
+    init_strategy : {"restarts", "short-runs", "annealing"}
+        What is done about local maxima, where not all starting values are given. See the guide, "Local optima and starts".
     posterior : {"soft", "hard"}
         "hard" is Viterbi training: each sequence counts for its most probable path alone.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"} or callable
@@ -128,7 +127,7 @@ class HMM(BaseHMM):
         tol: float = 1e-3,
         max_iter: int = 1000,
         n_init: int = 1,
-        init_strategy: Strategy = "auto",
+        init_strategy: Strategy = "restarts",
         posterior: Literal["soft", "hard"] = "soft",
         init_params: InitParams = "kmeans",
         random_state: Any = None,

@@ -86,7 +86,7 @@ class MixtureModel(BaseMixture):
         tol: float = 1e-3,
         max_iter: int = 1000,
         n_init: int = 1,
-        init_strategy: Strategy = "auto",
+        init_strategy: Strategy = "restarts",
         posterior: Literal["soft", "hard"] = "soft",
         init_params: InitParams = "kmeans",
         weights_init: Any = None,

@@ -323,7 +323,8 @@ class Mixture(LatentModel):
         weights = np.concatenate([_weights(block) for block in blocks])
         prepared = self.prepare(params)
         log_joint = self.family.log_density(prepared.family, x) + prepared.log_weights[:, None]
-        for worth, shares in moved(self.family, x, weights, log_joint, rng):
+        least = 2 * _size(self.family, params.family, self.n_components)
+        for worth, shares in moved(self.family, x, weights, log_joint, least, rng):
             yield worth, self.from_responsibilities(x, shares * weights, rng)
 
     def sample(self, params: MixtureParams, n: int, rng: np.random.Generator) -> Array:

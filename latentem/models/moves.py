@@ -35,7 +35,7 @@ PAIRS = 2
 #: Moves yielded that split the same component, or unite the same pair.
 ALIKE = 2
 #: Share of the loss by a union that a split must gain for a move to be worth a trial.
-HOPE = 0.05
+HOPE = 0.1
 #: Rows in a component that are worth a split, for each half.
 LEAST = 2.0
 
@@ -45,6 +45,7 @@ def moved(
     x: Any,
     weights: Array,
     log_joint: Array,
+    least: float,
     rng: np.random.Generator,
 ) -> Iterator[tuple[float, Array]]:
     """Worth of a move in nats, and responsibilities (K, n) after it; the best move first.
@@ -56,6 +57,9 @@ def moved(
     weights : (n,) array
     log_joint : (K, n) array
         Log of each component's share times its density.
+    least : float
+        Rows that each half of a split must have: with as many as there are parameters of a
+        component, or fewer, high densities mean nothing.
     rng : Generator
     """
     k = len(log_joint)
@@ -65,7 +69,7 @@ def moved(
     top = np.where(np.isfinite(top), top, 0.0)
     loglik = top + np.log(np.exp(log_joint - top).sum(axis=0))
     shares = np.exp(log_joint - np.where(np.isfinite(loglik), loglik, 0.0))
-    gains, first = _splits(family, x, weights, shares, log_joint, rng)
+    gains, first = _splits(family, x, weights, shares, log_joint, max(least, LEAST), rng)
     pairs = _near(shares * weights, log_joint)
     losses = _unions(family, x, weights, shares, loglik, pairs, rng)
     worth = gains[None, :] - losses[:, None]
@@ -88,7 +92,13 @@ def moved(
 
 
 def _splits(
-    family: Family, x: Any, weights: Array, shares: Array, log_joint: Array, rng: Any
+    family: Family,
+    x: Any,
+    weights: Array,
+    shares: Array,
+    log_joint: Array,
+    least: float,
+    rng: Any,
 ) -> tuple[Array, Array]:
     """What the split of each component gains (K,), and the first child's share of its rows."""
     k, n = shares.shape
@@ -97,7 +107,7 @@ def _splits(
     for c in range(k):
         own = shares[c] * weights
         total = own.sum()
-        if not total > 2 * LEAST:
+        if not total > 2 * least:
             first[c] = 0.5
             continue
         centred = points - own @ points / total
@@ -123,7 +133,7 @@ def _splits(
     before = log_joint - log_parent[:, None]
     gains = np.where(parent > 0, parent * (value - before), 0.0).sum(axis=1)
     counts = np.minimum((parent * first).sum(axis=1), (parent * (1 - first)).sum(axis=1))
-    sound = np.isfinite(gains) & (counts > LEAST)
+    sound = np.isfinite(gains) & (counts > least)
     return np.where(sound, gains, -np.inf), first
 
 
