@@ -2,7 +2,7 @@
 
 Twenty seeded Gaussian mixtures of 8 to 20 components in 2 to 6 dimensions, full, diagonal and
 spherical in turn, with unequal sizes and weights and some overlap. `GaussianMixture`
-with ``init_strategy="split-merge"`` against scikit-learn's ``n_init=10``, each problem one after the other. The best
+with ``init_strategy="split-merge"`` against scikit-learn's ``n_init=10``, in turn. The best
 known maximum of a problem is the highest sound one of everything that is tried, a longer search
 included. Ends are compared after EM to a tight tolerance from where they stopped (not timed, the
 peer stops early); within `NEAR` of the absolute log-likelihood an end is the best known one. Sound

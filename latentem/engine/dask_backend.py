@@ -178,8 +178,8 @@ class DaskBackend(Backend):
     ) -> Expectation:
         if how != SOFT:
             raise ValueError(
-                "hard EM and annealing do not run on Dask: leave posterior and init_strategy out, or "
-                "pass arrays and another backend"
+                "hard EM and annealing do not run on Dask: leave posterior and init_strategy "
+                "out, or pass arrays and another backend"
             )
         if not model.additive:
             raise ValueError(

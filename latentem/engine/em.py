@@ -311,7 +311,12 @@ class EM:
         """What is done about local maxima in this fit; ValueError where it cannot be."""
         wanted = self.init_strategy
         kept = resumed or self.checkpoint is not None
-        outside = isinstance(data, Source) or is_dask(data) or self.subsets > 1 or self.batch_size is not None
+        outside = (
+            isinstance(data, Source)
+            or is_dask(data)
+            or self.subsets > 1
+            or self.batch_size is not None
+        )
         return settle(wanted, model, self.posterior, given, kept, outside or self.incremental)
 
     def _stops(self, began: float, state: State) -> bool:

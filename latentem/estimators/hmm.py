@@ -56,7 +56,8 @@ class HMM(BaseHMM):
         Number of starts; the best is kept, all are in ``result_.starts``. One, where all
         values to begin with are given.
     init_strategy : {"restarts", "short-runs", "annealing"}
-        What is done about local maxima, where not all starting values are given. See the guide, "Local optima and starts".
+        What is done about local maxima, where not all starting values are given. See
+        the guide, "Local optima and starts".
     posterior : {"soft", "hard"}
         "hard" is Viterbi training: each sequence counts for its most probable path alone.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"} or callable

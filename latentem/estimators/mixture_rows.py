@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from latentem.estimators.settings import refuse_hard
 from latentem.engine.backends import backend_for, one_blas_thread
 from latentem.engine.blocks import Rows
 from latentem.estimators.outside import by_block, is_outside, source_of, summed
+from latentem.estimators.settings import refuse_hard
 from latentem.estimators.validation import Table
 from latentem.models.mixture import Mixture, MixtureParams
 
