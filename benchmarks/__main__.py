@@ -25,6 +25,7 @@ from benchmarks import (
     reconstruction,
     selection,
     starts,
+    state_space,
 )
 from benchmarks.report import Row, machine, plot, table
 
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "factor": factor.run,
     "alignment": alignment.run,
     "reconstruction": reconstruction.run,
+    "state_space": state_space.run,
     "optimum": optimum.run,
     "selection": selection.run,
     "starts": starts.run,

@@ -15,12 +15,12 @@ import sys
 from collections.abc import Sequence
 
 import latentem
-from latentem.cli import align, deconvolve, hmm, impute, mixture, tour
+from latentem.cli import align, deconvolve, hmm, impute, mixture, statespace, tour
 from latentem.cli.messages import BadInput, say
 
 __all__ = ["main"]
 
-COMMANDS = (mixture, hmm, impute, align, deconvolve, tour)
+COMMANDS = (mixture, hmm, impute, align, deconvolve, statespace, tour)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -43,11 +43,15 @@ class StateForecast(NamedTuple):
     states: Array
     state_covariance: Array
 
+    @property
+    def variance(self) -> Array:
+        """Of each column, (h, d)."""
+        return np.diagonal(self.covariance, axis1=1, axis2=2)
+
     def interval(self, level: float = 0.9) -> tuple[Array, Array]:
         """Lower and upper limits, (h, d) each, with equal tails, at the fitted parameters."""
         check_level(level)
-        deviation = np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2))
-        reach = ndtri(0.5 + 0.5 * level) * deviation
+        reach = ndtri(0.5 + 0.5 * level) * np.sqrt(self.variance)
         return self.mean - reach, self.mean + reach
 
 

@@ -10,9 +10,10 @@ from scipy.special import ndtri
 from scipy.stats import beta
 
 from latentem.estimators.base_hmm import BaseHMM
+from latentem.estimators.state_space import LinearGaussianSSM
 from latentem.estimators.validation import check_level
 from latentem.families.categorical import Categorical
-from latentem.plot.fitted import names_of
+from latentem.plot.fitted import names_of, rows
 from latentem.plot.style import COLOURS, GREY, INK, axes, legend, tidy
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def forecast(
 
     Parameters
     ----------
-    fitted : hidden Markov estimator
+    fitted : hidden Markov estimator, or LinearGaussianSSM without inputs
     X : array-like (n_samples, n_features)
         One sequence.
     h : int
@@ -336,9 +337,15 @@ def _check_chain(fitted: Any) -> None:
 
 def _series(fitted: Any, X: Any, lengths: Any, column: int | str, index: Any) -> Series:
     """A column of the data, with places and names."""
-    _check_chain(fitted)
-    model, params, data = fitted.em_problem(X, lengths=lengths)
-    n, d = data.x.shape
+    linear = isinstance(fitted, LinearGaussianSSM)
+    if linear:
+        x, means = rows(X), None
+        sizes = np.array([len(x)])
+    else:
+        _check_chain(fitted)
+        model, params, data = fitted.em_problem(X, lengths=lengths)
+        x, sizes = data.x, data.lengths
+    n, d = x.shape
     first = X[0] if isinstance(X, list | tuple) else X
     names = names_of(fitted, first, d)
     place = names.index(column) if column in names else column
@@ -348,9 +355,10 @@ def _series(fitted: Any, X: Any, lengths: Any, column: int | str, index: Any) ->
     if at.shape != (n,) or not np.all(np.diff(at) > 0):
         raise ValueError(f"index must be {n} numbers that rise, one for each row")
     label = getattr(index, "name", None) or ("row" if index is None else "")
-    ends = np.cumsum(data.lengths)
-    means = _means(model.family, params.family, int(place))
-    return Series(data.x[:, place], at, ends, int(place) % d, names[place], str(label), means)
+    ends = np.cumsum(sizes)
+    if not linear:
+        means = _means(model.family, params.family, int(place))
+    return Series(x[:, place], at, ends, int(place) % d, names[place], str(label), means)
 
 
 def _means(family: Any, params: Any, column: int) -> Array | None:
