@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import optimize, special
 
 import latentem
 from latentem.engine import warnings as categories
@@ -140,6 +141,39 @@ def test_allele_frequencies_have_the_published_numbers(pyplot):
     information = (slopes / chances**2 * counts) @ slopes.T - bends @ (counts / chances)
     errors = np.sqrt(np.diag(np.linalg.inv(information)))
     assert found["errors"]["frequencies"][:2] == pytest.approx(errors, rel=1e-6)
+
+
+def test_item_response_reaches_the_maximum_that_scipy_finds(pyplot):
+    found = runpy.run_path(str(ROOT / "examples" / "plot_item_response.py"))
+    answers, people = found["data"]
+    # Another integral (a fine grid) and another way up (BFGS, with the exact gradient).
+    ability = np.linspace(-8, 8, 321)[:, None]
+    weight = np.exp(-(ability[:, 0] ** 2) / 2)
+    weight /= weight.sum()
+    signs = 2 * answers - 1
+
+    def loss(both, n_slopes):
+        intercepts, slopes = both[:5], both[5:]
+        logits = intercepts + ability * slopes
+        given = special.expit(signs[:, None, :] * logits)  # (patterns, grid, questions)
+        joint = given.prod(axis=2) * weight
+        chances = joint.sum(axis=1)
+        shares = joint * (people / chances)[:, None]
+        slope = np.einsum("iq,iqj->qj", shares, signs[:, None, :] * (1 - given))
+        of_slopes = (slope * ability).sum(axis=0)
+        of_slopes = of_slopes.sum(keepdims=True) if n_slopes == 1 else of_slopes
+        return -people @ np.log(chances), -np.concatenate([slope.sum(axis=0), of_slopes])
+
+    published = {"equal slopes": -2466.938, "free slopes": -2466.653}  # as R's ltm prints them
+    for name, n_slopes in {"equal slopes": 1, "free slopes": 5}.items():
+        begin = np.concatenate([np.zeros(5), np.ones(n_slopes)])
+        best = optimize.minimize(loss, begin, (n_slopes,), jac=True, options={"gtol": 1e-6})
+        best.x[5:] *= np.sign(best.x[5])  # abilities mirrored, with all slopes, are the same model
+        fit = found["fits"][name]
+        assert fit.loglik == pytest.approx(-best.fun, abs=1e-7)
+        assert fit.loglik == pytest.approx(published[name], abs=6e-4)
+        assert np.concatenate(fit.params) == pytest.approx(best.x, abs=1e-4)
+    latentem.testing.check_model(found["LogisticItems"](True), found["data"], weights=1)
 
 
 def test_every_reason_is_explained():
