@@ -23,6 +23,7 @@ from benchmarks import (
     mixture,
     optimum,
     reconstruction,
+    scale,
     selection,
     starts,
     state_space,
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[Row]]] = {
     "starts": starts.run,
     "first_fit": first_fit.run,
     "memory": memory.run,
+    "scale": scale.run,
 }
 
 
