@@ -13,8 +13,12 @@ of the tasks; data that this process scattered are scattered again. The answer i
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
+from contextlib import suppress
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -270,8 +274,23 @@ def _open(model: Any, recipe: Recipe) -> list[Any]:
     return recipe.open(model)
 
 
+@cache
+def _keep_freed_memory() -> None:
+    """Let the C library keep up to 256 MiB of freed memory in this worker, where it is glibc.
+
+    Dask starts its workers with MALLOC_TRIM_THRESHOLD_ at 64 KiB. Every array of an E-step is then
+    taken from the system anew and zeroed, which made E-steps four times slower.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            library = ctypes.CDLL("libc.so.6")
+            library.mallopt(-1, 2**28)  # M_TRIM_THRESHOLD
+            library.mallopt(-3, 2**25)  # M_MMAP_THRESHOLD, as large as it may be
+
+
 def _e_step(model: Any, params: Any, part: Any) -> Any:
     """The sum over the blocks of a partition, or a block alone; None without rows."""
+    _keep_freed_memory()
     sums = TreeSum()
     with one_blas_thread(), np.errstate(all="ignore"):
         prepared = model.prepare(params)
