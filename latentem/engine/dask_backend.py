@@ -27,7 +27,7 @@ import numpy as np
 from latentem.engine.backends import Backend, one_blas_thread
 from latentem.engine.blocks import evenly
 from latentem.engine.model import SOFT, Expectation, How, LatentModel
-from latentem.engine.sources import Recipe, Source
+from latentem.engine.sources import Empty, Recipe, Source, expectation
 from latentem.engine.sums import TreeSum
 
 __all__ = ["DaskBackend", "DaskSource", "is_dask"]
@@ -180,21 +180,17 @@ class DaskBackend(Backend):
     def expect(
         self, model: LatentModel, params: Any, blocks: Iterable[Any], how: How = SOFT
     ) -> Expectation:
-        if how != SOFT:
-            raise ValueError(
-                "hard EM and annealing do not run on Dask: leave posterior and init_strategy "
-                "out, or pass arrays and another backend"
-            )
         if not model.additive:
             raise ValueError(
                 f"{model!r} has statistics that do not add up over blocks, so they cannot be added "
                 "on other machines: leave the Dask backend out"
             )
         # the worker died under a task; data scattered to it are gone; it died while we scattered
-        lost = (_distributed().KilledWorker, CancelledError, OSError)
+        distributed = _distributed()
+        lost = (distributed.KilledWorker, CancelledError, distributed.comm.CommClosedError)
         for attempt in range(ATTEMPTS):
             try:
-                return self._expect(model, params, blocks)
+                return self._expect(model, params, blocks, how)
             except lost as error:
                 self._held = None  # what was scattered may be gone
                 if attempt == ATTEMPTS - 1:
@@ -205,14 +201,16 @@ class DaskBackend(Backend):
                 self.client.wait_for_workers(1, timeout=60)
         raise AssertionError("not reached")
 
-    def _expect(self, model: LatentModel, params: Any, blocks: Iterable[Any]) -> Expectation:
+    def _expect(
+        self, model: LatentModel, params: Any, blocks: Iterable[Any], how: How
+    ) -> Expectation:
         shared, parts = self._parts(model, blocks)
         if not parts:
             raise ValueError("there are no blocks of data to fit to")
         turn = next(_number)
         submit = self.client.submit
         sums = [
-            submit(_e_step, shared, params, part, key=f"latentem-e-{turn}-{i}", pure=False)
+            submit(_e_step, shared, params, part, how, key=f"latentem-e-{turn}-{i}", pure=False)
             for i, part in enumerate(parts)
         ]
         level = 0
@@ -288,14 +286,16 @@ def _keep_freed_memory() -> None:
             library.mallopt(-3, 2**25)  # M_MMAP_THRESHOLD, as large as it may be
 
 
-def _e_step(model: Any, params: Any, part: Any) -> Any:
+def _e_step(model: Any, params: Any, part: Any, how: How) -> Any:
     """The sum over the blocks of a partition, or a block alone; None without rows."""
     _keep_freed_memory()
     sums = TreeSum()
     with one_blas_thread(), np.errstate(all="ignore"):
         prepared = model.prepare(params)
         for block in part if isinstance(part, list) else [part]:
-            sums.add(model.e_step(prepared, block))
+            found = expectation(model, prepared, block, how)
+            if not isinstance(found, Empty):
+                sums.add(found)
     return sums.total()
 
 
