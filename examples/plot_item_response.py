@@ -135,9 +135,11 @@ for j, (slope, intercept) in enumerate(
     )
 
 # %%
-# The check of the contract, which simulates answers and fits them again as well:
+# The check of the contract, for both models; it simulates answers and fits them again as well.
 
-print(latentem.testing.check_model(LogisticItems(), data, weights=1))
+models = LogisticItems(equal_slopes=True), LogisticItems()
+reports = [latentem.testing.check_model(model, data, weights=1) for model in models]
+print(reports[-1])
 
 # %%
 # On the left the curves of the questions: all are easy, the third is the hardest. On the right the
