@@ -243,7 +243,7 @@ class EM:
         if saved is not None:
             generators = saved.generators()
         keeper = Keeper(self, model, generators)
-        with one_blas_thread(), progress_bar(self.progress) as bar:
+        with one_blas_thread(), progress_bar(self.progress, self.tol) as bar:
             blocks = self._blocks(model, data)
             backend = self._backend(blocks)
 

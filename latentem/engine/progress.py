@@ -9,7 +9,7 @@ from typing import Any
 
 from latentem.engine.result import State
 
-__all__ = ["NoProgress", "TqdmProgress", "counted_bar", "progress_bar"]
+__all__ = ["NoProgress", "TqdmProgress", "counted_bar", "pace", "progress_bar"]
 
 
 class NoProgress:
@@ -31,9 +31,17 @@ class NoProgress:
 
 
 class TqdmProgress(NoProgress):
-    """EM maps on a tqdm bar, with the objective and the gain still to come."""
+    """EM maps on a tqdm bar, with the objective, the gain still to come, rows/s and time left.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    tol : float
+        Gain still to come at which the fit ends: from it and the rate of convergence follows
+        the time that is left.
+    """
+
+    def __init__(self, tol: float = 0.0) -> None:
+        self._tol = tol
         self._bar: Any = _tqdm()(unit="map", desc="EM", leave=False)
 
     def __exit__(
@@ -50,12 +58,25 @@ class TqdmProgress(NoProgress):
         if state.step != "start" and state.accepted:
             self._bar.update()
         gain = "?" if math.isnan(state.projected_gain) else f"{state.projected_gain:.2g}"
-        self._bar.set_postfix_str(f"objective {state.objective:.6g}, to gain {gain}", refresh=False)
+        text = f"objective {state.objective:.6g}, to gain {gain}{pace(state, self._tol)}"
+        self._bar.set_postfix_str(text, refresh=False)
 
 
-def progress_bar(wanted: bool) -> NoProgress:
+def pace(state: State, tol: float) -> str:
+    """Rows a second, and the time left where it can be told, as plain EM would need it."""
+    if not (state.seconds > 0 and state.weight > 0 and state.n_e_steps):
+        return ""
+    text = f", {state.weight * state.n_e_steps / state.seconds:.2g} rows/s"
+    gain, rate = state.projected_gain, state.rate
+    if not (0 < rate < 1 and tol > 0 and tol < gain < math.inf):
+        return text
+    maps = math.log(tol / gain) / math.log(rate)
+    return f"{text}, {maps * state.seconds / state.n_e_steps:.2g} s left"
+
+
+def progress_bar(wanted: bool, tol: float = 0.0) -> NoProgress:
     """The bar for a `progress` argument."""
-    return TqdmProgress() if wanted else NoProgress()
+    return TqdmProgress(tol) if wanted else NoProgress()
 
 
 def counted_bar(items: Iterable[Any], wanted: bool, what: str, unit: str, total: int) -> Any:

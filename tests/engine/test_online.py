@@ -165,3 +165,14 @@ def test_what_cannot_be(rows):
     gm = GaussianMixture(2, random_state=0).partial_fit(rows[:2_000])
     with pytest.raises(ValueError, match="X has 1 features, but GaussianMixture"):
         gm.partial_fit(rows[:10, :1])
+
+
+def test_the_bar_tells_rows_a_second_and_time_left(rows, batch):
+    from latentem.engine.progress import pace
+
+    states = []
+    EM(accelerate=None, tol=1e-9, callbacks=[states.append]).run(batch.model, rows, rng=0)
+    state = states[7]._replace(seconds=4.0, n_e_steps=8, rate=0.5, projected_gain=1.0)
+    assert pace(state, 1 / 1024) == ", 4e+04 rows/s, 5 s left"
+    assert pace(state._replace(rate=np.nan), 1e-9) == ", 4e+04 rows/s"
+    assert pace(state._replace(seconds=0.0), 1e-9) == ""
