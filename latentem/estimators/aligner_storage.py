@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from latentem.engine.family import Family
 from latentem.estimators.storage_parts import (
+    Saved,
     header_part,
     refuse_unknown,
     settings_in,
@@ -18,7 +20,7 @@ from latentem.estimators.word_aligner import WordAligner
 from latentem.models.parallel_text import Shapes, WordPairs
 from latentem.models.word_alignment import AlignmentParams
 
-__all__ = ["aligner_in", "aligner_out", "aligner_params"]
+__all__ = ["aligner_in", "aligner_out"]
 
 Array = np.ndarray
 #: The shape of no text: predictions bring their own.
@@ -32,14 +34,11 @@ class BothDirections(NamedTuple):
     reverse: Any
 
 
-def aligner_params(aligner: WordAligner) -> BothDirections:
-    """The parameters as one tree."""
+def aligner_out(aligner: WordAligner) -> Saved:
+    """The parameters of both directions as one tree, the words, and the pairs that meet."""
+    check_is_fitted(aligner)
     reverse = aligner.reverse_
-    return BothDirections(aligner._params, None if reverse is None else reverse._params)
-
-
-def aligner_out(aligner: WordAligner) -> tuple[dict[str, Any], dict[str, Array]]:
-    """The words, for the header, and the pairs that meet, as arrays."""
+    params = BothDirections(aligner._params, None if reverse is None else reverse._params)
     fitted = aligner._alignment
     if (aligner.model, aligner.null is not False, aligner.symmetrization is not None) != (
         fitted.kind, fitted.pairs.null, aligner.reverse_ is not None,
@@ -54,7 +53,7 @@ def aligner_out(aligner: WordAligner) -> tuple[dict[str, Any], dict[str, Array]]
         if one is not None:
             pairs = one._alignment.pairs
             arrays |= {f"{side}.indptr": pairs.indptr, f"{side}.columns": pairs.columns}
-    return {"words": words}, arrays
+    return Saved(params, {"words": words}, arrays)
 
 
 def aligner_in(

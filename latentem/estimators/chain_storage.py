@@ -28,6 +28,7 @@ from latentem.estimators.gaussian_hmm import GMMHMM, GaussianHMM
 from latentem.estimators.hmm import HMM
 from latentem.estimators.prior_arguments import made_prior, with_prior
 from latentem.estimators.storage_parts import (
+    Saved,
     header_part,
     refuse_unknown,
     settings_in,
@@ -40,7 +41,7 @@ from latentem.families.gaussian import Gaussian, GaussianParams
 from latentem.families.mixture_family import MixtureFamily, MixtureFamilyParams
 from latentem.models.hidden_markov import HiddenMarkovParams
 
-__all__ = ["CHAINS", "chain_in", "chain_out", "chain_params"]
+__all__ = ["CHAINS", "chain_in", "chain_out"]
 
 Array = np.ndarray
 
@@ -53,7 +54,7 @@ CHAINS: dict[str, type[BaseHMM]] = {
 }
 
 
-def chain_params(estimator: BaseHMM) -> HiddenMarkovParams:
+def _params(estimator: BaseHMM) -> HiddenMarkovParams:
     """The parameters as the attributes hold them; checked, but not scaled to sum to 1 again."""
     model, params = estimator._ready()
     start = getattr(estimator, "startprob_", None)
@@ -61,20 +62,24 @@ def chain_params(estimator: BaseHMM) -> HiddenMarkovParams:
     return HiddenMarkovParams(np.asarray(start), np.asarray(estimator.transmat_), params.family)
 
 
-def chain_out(estimator: BaseHMM) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Parts of the header and arrays that only these files have."""
+def chain_out(estimator: BaseHMM) -> Saved:
+    """The parameters, the family as it was given and as it was fitted, and its starting values."""
+    params = _params(estimator)
     fitted = family_out(estimator._fitted_family())
     if isinstance(estimator, CategoricalHMM):
-        return {"family": None, "fitted_family": fitted}, {}
+        return Saved(params, {"family": None, "fitted_family": fitted})
     if not isinstance(estimator, HMM):
         prior = made_prior(estimator._fitted_family())
-        return {"family": None} | ({} if prior is None else {"prior": prior_out(prior)}), {}
+        return Saved(
+            params, {"family": None} | ({} if prior is None else {"prior": prior_out(prior)})
+        )
     header: dict[str, Any] = {"family": family_out(estimator.family), "fitted_family": fitted}
     given = estimator.family_init
     if given is None:
-        return header, {}
+        return Saved(params, header)
     header["given"] = tree_out(given)
-    return header, {f"given.{name}": np.asarray(leaf) for name, leaf in leaves(given)}
+    arrays = {f"given.{name}": np.asarray(leaf) for name, leaf in leaves(given)}
+    return Saved(params, header, arrays)
 
 
 def chain_in(

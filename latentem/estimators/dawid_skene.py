@@ -256,6 +256,12 @@ class DawidSkene(BaseEstimator):
         model, params = self._ready()
         return FlatSpace(model.constraints(), params).size
 
+    def save(self, path: Any) -> None:
+        """Write the fitted model to an ``.npz`` file, without pickle; see `latentem.load`."""
+        from latentem.estimators.storage import save
+
+        save(self, path)
+
     def to_frame(self) -> Any:
         """The raters as a pandas DataFrame: how often each is right, by class (needs pandas)."""
         import pandas as pd

@@ -9,11 +9,16 @@ import numpy as np
 
 from latentem.engine.family import Family
 from latentem.estimators.factor_analyzer import FactorAnalyzer
-from latentem.estimators.storage_parts import refuse_unknown, settings_in, tree_in
+from latentem.estimators.storage_parts import Saved, refuse_unknown, settings_in, tree_in
 from latentem.models.factor_analyzer import FactorParams
 from latentem.models.normal import NormalParams
 
-__all__ = ["factors_in"]
+__all__ = ["factors_in", "factors_out"]
+
+
+def factors_out(estimator: FactorAnalyzer) -> Saved:
+    """Its parameters are all there is."""
+    return Saved(estimator._ready()[1])
 
 
 def factors_in(

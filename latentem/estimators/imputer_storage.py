@@ -17,24 +17,19 @@ from sklearn.utils.validation import check_is_fitted
 from latentem.engine.family import Family
 from latentem.estimators.imputer import GaussianImputer
 from latentem.estimators.imputer_columns import Columns
-from latentem.estimators.storage_parts import refuse_unknown, settings_in, tree_in
+from latentem.estimators.storage_parts import Saved, refuse_unknown, settings_in, tree_in
 from latentem.models.normal import NormalParams
 
-__all__ = ["imputer_arrays", "imputer_in", "imputer_params"]
+__all__ = ["imputer_in", "imputer_out"]
 
 Array = np.ndarray
 #: Settings that may be NaN or infinite, which the header has as text.
 NUMBERS = ("missing_values", "min_value", "max_value", "prior_df")
 
 
-def imputer_params(imputer: GaussianImputer) -> NormalParams:
-    """The parameters of the columns that vary."""
+def imputer_out(imputer: GaussianImputer) -> Saved:
+    """The parameters of the columns that vary, and what is known of all columns."""
     check_is_fitted(imputer)
-    return imputer._params()
-
-
-def imputer_arrays(imputer: GaussianImputer) -> dict[str, Array]:
-    """Arrays that only these files have."""
     columns = imputer._columns
     arrays = {"columns.values": columns.values, "columns.empty": columns.empty}
     if hasattr(imputer, "fraction_missing_information_"):
@@ -43,7 +38,7 @@ def imputer_arrays(imputer: GaussianImputer) -> dict[str, Array]:
         lost = np.zeros(len(columns.values), dtype=bool)
         lost[imputer.indicator_.features_] = True
         arrays["indicator"] = lost
-    return arrays
+    return Saved(imputer._params(), {"family": None}, arrays)
 
 
 def imputer_in(

@@ -90,6 +90,7 @@ class LatentClass(MixtureModel):
 
     _GROUPS: ClassVar[tuple[str, ...]] = ("weights", "emissionprob")
     _coding: Coding | None = None
+    _sizes: tuple[int, ...] | None = None  # of the categories, where a file told
 
     def __init__(
         self,
@@ -148,8 +149,7 @@ class LatentClass(MixtureModel):
 
     def _family(self) -> Categorical:
         sizes = self.n_categories
-        if sizes is None and self._coding is not None:
-            sizes = self._coding.sizes
+        sizes = self._sizes if sizes is None else sizes
         kept = {group: kept for group, kept in self._fixed().items() if group == "emissionprob"}
         prior = dirichlet_prior(self.emissionprob_prior, "emissionprob_prior")
         return Categorical(sizes, kept, prior)
@@ -160,10 +160,11 @@ class LatentClass(MixtureModel):
 
     def _inside(self, X: Any, sample_weight: Any, labels: Any) -> tuple[Mixture, Any, Any]:
         self._coding = Coding.of(X)
+        self._sizes = None if self._coding is None else self._coding.sizes
         return super()._inside(X, sample_weight, labels)
 
     def _outside(self, source: Any) -> tuple[Mixture, Any, Any]:
-        self._coding = None  # blocks hold numbers
+        self._coding = self._sizes = None  # blocks hold numbers
         return super()._outside(source)
 
     def _coded(self, X: Any, reset: bool) -> Any:

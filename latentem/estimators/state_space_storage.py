@@ -10,10 +10,15 @@ import numpy as np
 from latentem.engine.family import Family
 from latentem.estimators.state_space import LinearGaussianSSM
 from latentem.estimators.state_space_checks import MATRICES
-from latentem.estimators.storage_parts import refuse_unknown, settings_in, tree_in
+from latentem.estimators.storage_parts import Saved, refuse_unknown, settings_in, tree_in
 from latentem.models.state_space import LinearGaussianParams
 
-__all__ = ["states_in"]
+__all__ = ["states_in", "states_out"]
+
+
+def states_out(estimator: LinearGaussianSSM) -> Saved:
+    """The matrices, and what was taken off the data."""
+    return Saved(estimator._ready()[1], {}, {"offset": estimator.offset_})
 
 
 def states_in(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections import namedtuple
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 __all__ = [
     "FIT",
+    "Saved",
     "columns_in",
     "fit_in",
     "fit_out",
@@ -40,6 +41,18 @@ FIT: dict[str, Callable[[Any], Any]] = {
 
 
 # ------------------------------------------------------------------------------------ settings
+
+
+class Saved(NamedTuple):
+    """What the file of an estimator has of its own.
+
+    `params` are a tree of arrays; `own` goes into the header, as JSON; `arrays` are further
+    members of the file.
+    """
+
+    params: Any
+    own: dict[str, Any] = {}  # noqa: RUF012 - read only
+    arrays: dict[str, Array] = {}  # noqa: RUF012
 
 
 def settings_out(estimator: Any) -> tuple[dict[str, Any], dict[str, Array], list[str]]:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
+import latentem
 from latentem import DawidSkene, standard_errors
 from latentem.datasets import load_anaesthetists
 
@@ -129,3 +130,16 @@ def test_unknown_names(fitted, votes):
         DawidSkene().fit(votes, gold=[1])
     with pytest.raises(ValueError, match="votes have neither sample_weight nor lengths"):
         fitted.em_problem(votes, sample_weight=1)
+
+
+@pytest.mark.parametrize("raters", ["confusion", "one-coin"])
+def test_files(raters, votes, tmp_path):
+    model = DawidSkene(raters, prior=0.5, random_state=0).fit(votes)
+    model.save(tmp_path / "model.npz")
+    again = latentem.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(again.predict_proba(votes), model.predict_proba(votes))
+    assert again.loglik_ == model.loglik_
+    assert again.get_params() == model.get_params() | {"random_state": again.random_state}
+    assert again.summary().splitlines()[0] == model.summary().splitlines()[0]
+    with pytest.raises(ValueError, match="holds a DawidSkene, so leave family= out"):
+        latentem.load(tmp_path / "model.npz", latentem.families.Poisson())

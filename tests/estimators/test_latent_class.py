@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from sklearn.base import clone
 
+import latentem
 from latentem import LatentClass, MixtureModel, families, select
 from latentem.datasets import load_lsat6
 
@@ -131,3 +132,15 @@ def test_selection_and_clone(lsat):
 def test_wrong_input(arguments, X, sentence):
     with pytest.raises(ValueError, match=sentence):
         LatentClass(2, **arguments).fit(X)
+
+
+def test_files(words, lsat, tmp_path):
+    for X, weights in ((words, None), (lsat.data, lsat.weights)):
+        model = LatentClass(2, random_state=0).fit(X, sample_weight=weights)
+        model.save(tmp_path / "model.npz")
+        again = latentem.load(tmp_path / "model.npz")
+        np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+        np.testing.assert_array_equal(again.impute(X), model.impute(X))
+        assert [c.tolist() for c in again.categories_] == [c.tolist() for c in model.categories_]
+        assert again.n_parameters() == model.n_parameters()
+        assert again.loglik_ == model.loglik_
