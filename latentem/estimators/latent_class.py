@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from latentem.engine.starts import InitParams
+from latentem.engine.strategies import Strategy
 from latentem.estimators.coding import Coding
 from latentem.estimators.mixture import MixtureModel
 from latentem.estimators.prior_arguments import dirichlet_prior
@@ -48,9 +49,9 @@ class LatentClass(MixtureModel):
         above 1 none is estimated as 0.
     weights_prior, tol, max_iter, n_init, init_params, responsibilities_init, random_state
         As in `GaussianMixture`.
-    warm_start, verbose, accelerate, stopping, n_jobs, progress, callbacks
+    init_strategy, posterior, warm_start, verbose, accelerate, stopping, n_jobs
         As in `GaussianMixture`.
-    time_limit, checkpoint, checkpoint_every, batch_size, incremental
+    progress, callbacks, time_limit, checkpoint, checkpoint_every, batch_size, incremental
         As in `GaussianMixture`.
 
     Attributes
@@ -105,6 +106,8 @@ class LatentClass(MixtureModel):
         emissionprob_init: Any = None,
         responsibilities_init: Any = None,
         random_state: Any = None,
+        init_strategy: Strategy = "restarts",
+        posterior: Literal["soft", "hard"] = "soft",
         warm_start: bool = False,
         verbose: int = 0,
         accelerate: Literal["auto", "squarem", "anderson"] | None = "auto",
@@ -131,6 +134,8 @@ class LatentClass(MixtureModel):
         self.emissionprob_init = emissionprob_init
         self.responsibilities_init = responsibilities_init
         self.random_state = random_state
+        self.init_strategy = init_strategy
+        self.posterior = posterior
         self.warm_start = warm_start
         self.verbose = verbose
         self.accelerate = accelerate
