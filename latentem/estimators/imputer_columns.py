@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latentem.engine.warnings import NotIdentifiedWarning, tell
+from latentem.estimators.outside import is_outside
 from latentem.estimators.validation import LARGEST, as_array, check_values
 from latentem.families.covariance import RESOLUTION
 from latentem.families.gaussian import Gaussian
@@ -60,6 +61,11 @@ def numbers_of(estimator: Any, X: Any, missing_values: Any, reset: bool) -> Arra
     reset : bool
     """
     marker = marker_of(missing_values)
+    if is_outside(X) and not isinstance(X, np.memmap):
+        raise ValueError(
+            f"X is a source of blocks, and {type(estimator).__name__} takes data in memory: read "
+            "them, or fit the model of the engine, EM().run(model, source)"
+        )
     if isinstance(X, np.ma.MaskedArray):
         X = np.where(np.ma.getmaskarray(X), marker, np.ma.getdata(X).astype(float))
     _refuse_large_integers(X)

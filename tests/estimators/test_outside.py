@@ -12,7 +12,9 @@ from latentem import (
     EM,
     ArraySource,
     BlockSource,
+    FactorAnalyzer,
     GaussianHMM,
+    GaussianImputer,
     GaussianMixture,
     LatentModel,
     MixtureModel,
@@ -265,6 +267,13 @@ def test_wrong_out(rows, fitted):
         fitted.score_samples(rows, out=np.empty(N, dtype=np.int64))
     with pytest.raises(ValueError, match=r"the path of a \.parquet file, got 'x.csv'"):
         fitted.predict(rows, out="x.csv")
+
+
+@pytest.mark.parametrize("estimator", [GaussianImputer(), FactorAnalyzer(1)])
+def test_estimators_that_take_data_in_memory_say_so(estimator, rows, folder):
+    for source in (folder / "rows.parquet", pieces(rows)):
+        with pytest.raises(ValueError, match="takes data in memory: read them, or fit the model"):
+            estimator.fit(source)
 
 
 def test_statistics_that_do_not_add_are_refused(mapped):
