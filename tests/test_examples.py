@@ -176,6 +176,15 @@ def test_item_response_reaches_the_maximum_that_scipy_finds(pyplot):
     assert [len(report.passed) for report in found["reports"]] == [13, 13]
 
 
+def test_colour_segmentation_parts_what_the_eye_parts(pyplot):
+    pytest.importorskip("skimage")
+    found = runpy.run_path(str(ROOT / "examples" / "plot_colour_segmentation.py"))
+    places = {"coffee": (180, 260), "saucer": (280, 130), "rim": (100, 185), "shadow": (300, 270)}
+    segments = {name: found["segment"][place] for name, place in places.items()}
+    assert len(set(segments.values())) == len(places), segments
+    assert all(found["certainty"][place] > 0.8 for place in places.values())
+
+
 def test_every_reason_is_explained():
     page = (GUIDE / "did-it-converge.rst").read_text()
     words = " ".join(page.split())
