@@ -20,7 +20,7 @@ class Rows:
 
     Parameters
     ----------
-    x : (n, d) array
+    x : (n, d) array or sparse matrix
         The rows as they came.
     weights : (n,) array, optional
         Frequency-type row weights; None is 1 each.
@@ -37,7 +37,7 @@ class Rows:
     encoded: Any = None
 
     def __len__(self) -> int:
-        return len(self.x)
+        return int(np.shape(self.x)[0])
 
     def __getitem__(self, index: Any) -> Rows:
         def take(a: Any) -> Any:

@@ -56,6 +56,8 @@ class Family(ABC):
     monotone: bool = True
     #: Whether rows may have NaN cells, which were not seen and contribute nothing.
     missing_cells: bool = False
+    #: Whether rows may be a scipy sparse matrix, which ``check`` and ``encode`` then get too.
+    sparse: bool = False
     #: Whether cells are whole numbers.
     discrete: bool = False
     #: Names of parameter groups that keep their starting values.

@@ -25,6 +25,7 @@ from latentem.families.gaussian import Gaussian, GaussianParams
 from latentem.families.gaussian_prior import GaussianPrior
 from latentem.families.held import HeldFamily
 from latentem.families.independent import Independent
+from latentem.families.multinomial import Multinomial, MultinomialParams
 from latentem.families.poisson import Poisson, PoissonParams
 from latentem.families.priors import BetaPrior, DirichletPrior, GammaPrior, InverseGammaPrior
 from latentem.families.tied import Tied
@@ -47,6 +48,7 @@ FAMILIES = {
     "Categorical": OwnFamily(Categorical, CategoricalParams, ("n_categories", "fixed")),
     "Exponential": OwnFamily(Exponential, ExponentialParams, ("fixed",)),
     "Gaussian": OwnFamily(Gaussian, GaussianParams, ("covariance_type", "reg_covar", "fixed")),
+    "Multinomial": OwnFamily(Multinomial, MultinomialParams, ("fixed",)),
     "Poisson": OwnFamily(Poisson, PoissonParams, ("fixed",)),
 }
 

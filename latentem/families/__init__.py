@@ -7,6 +7,7 @@ from latentem.families.gaussian import Gaussian, GaussianParams
 from latentem.families.gaussian_prior import GaussianPrior
 from latentem.families.independent import Independent
 from latentem.families.mixture_family import MixtureFamily, MixtureFamilyParams
+from latentem.families.multinomial import Multinomial, MultinomialParams
 from latentem.families.poisson import Poisson, PoissonParams
 from latentem.families.priors import BetaPrior, DirichletPrior, GammaPrior, InverseGammaPrior
 from latentem.families.tied import Tied
@@ -28,6 +29,8 @@ __all__ = [
     "InverseGammaPrior",
     "MixtureFamily",
     "MixtureFamilyParams",
+    "Multinomial",
+    "MultinomialParams",
     "Poisson",
     "PoissonParams",
     "Tied",

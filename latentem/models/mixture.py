@@ -21,6 +21,7 @@ from itertools import combinations
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from scipy import sparse
 from scipy.special import xlogy
 
 from latentem.engine.blocks import Rows, bounds
@@ -129,12 +130,17 @@ class Mixture(LatentModel):
         return f"Mixture({self.family!r}, {self.n_components})"
 
     def blocks(self, data: Any, size: int | None = None) -> list[Rows]:
-        """Rows (an array, ``(x, weights)``, or `Rows`) as blocks of encoded rows."""
+        """Rows (an array, ``(x, weights)``, or `Rows`) as blocks of encoded rows.
+
+        The array may be a scipy sparse matrix if the family takes one (`Family.sparse`).
+        """
         if isinstance(data, tuple):
             data = Rows(*data)
         elif not isinstance(data, Rows):
             data = Rows(data)
-        if not isinstance(data.x, np.ndarray):
+        if sparse.issparse(data.x):
+            data = replace(data, x=self._compressed(data.x))
+        elif not isinstance(data.x, np.ndarray):
             data = replace(data, x=np.asarray(data.x))
         if np.ndim(data.x) != 2:
             raise ValueError(
@@ -145,6 +151,14 @@ class Mixture(LatentModel):
         cut = [data[begin:end] for begin, end in bounds(len(data), size)]
         return [replace(rows, encoded=self.family.encode(rows.x)) for rows in cut]
 
+    def _compressed(self, x: Any) -> Any:
+        """A sparse matrix of any format by rows, if the family takes such."""
+        if not self.family.sparse:
+            raise TypeError(
+                f"{self.family!r} takes no sparse matrix: pass x.toarray(), if that fits into memory"
+            )
+        return sparse.csr_array(x)
+
     def block_size(self, n_features: int) -> int:
         least, most = BLOCK_ROWS
         size = min(max(BLOCK_FLOATS // self.family.scratch(n_features), least), most)
@@ -154,8 +168,12 @@ class Mixture(LatentModel):
         """ValueError, with a sentence, for rows, weights or labels that cannot be."""
         x, weights, labels = data.x, data.weights, data.labels
         missing = self.family.missing_cells
-        if not np.isfinite(np.sum(x)):
-            for row, column in np.argwhere(np.isinf(x) if missing else ~np.isfinite(x))[:1]:
+        cells = x.data if sparse.issparse(x) else x
+        if not np.isfinite(np.sum(cells)):
+            wrong = np.isinf(cells) if missing else ~np.isfinite(cells)
+            if sparse.issparse(x):
+                wrong = sparse.csr_array((wrong, x.indices, x.indptr), shape=x.shape)
+            for row, column in np.transpose(wrong.nonzero())[:1]:
                 raise ValueError(
                     f"x[{row}, {column}] is {x[row, column]}: {type(self.family).__name__} needs "
                     f"finite numbers{', or NaN for a missing cell' * missing}. Drop that row, or "
@@ -163,9 +181,10 @@ class Mixture(LatentModel):
                 )
         self.family.check(x)
         for values, name in ((weights, "weights"), (labels, "labels")):
-            if values is not None and np.shape(values) != (len(x),):
+            if values is not None and np.shape(values) != (len(data),):
                 raise ValueError(
-                    f"{name} must have one value per row, shape ({len(x)},), got {np.shape(values)}"
+                    f"{name} must have one value per row, shape ({len(data)},), got "
+                    f"{np.shape(values)}"
                 )
         if weights is not None and not (np.all(weights >= 0) and np.all(weights < np.inf)):
             raise ValueError("weights must be finite numbers >= 0")
@@ -188,7 +207,8 @@ class Mixture(LatentModel):
 
     def guess(self, blocks: Sequence[Rows], rng: np.random.Generator) -> MixtureParams:
         """Parameters as `init_params` says, those of fixed groups included."""
-        rows = np.concatenate([block.x for block in blocks])
+        parts = [block.x for block in blocks]
+        rows = sparse.vstack(parts) if sparse.issparse(parts[0]) else np.concatenate(parts)
         x = self.family.encode(rows)
         weights = np.concatenate([_weights(block) for block in blocks])
         labels = [block.labels for block in blocks if block.labels is not None]
@@ -403,4 +423,4 @@ def _near(family: Family, params: Any, counts: Array) -> list[tuple[int, int]]:
 
 
 def _weights(block: Rows) -> Array:
-    return np.ones(len(block.x)) if block.weights is None else block.weights
+    return np.ones(len(block)) if block.weights is None else block.weights
