@@ -23,6 +23,7 @@ _PUBLIC = {
     "GaussianImputer": "estimators.imputer",
     "LatentClass": "estimators.latent_class",
     "DawidSkene": "estimators.dawid_skene",
+    "SemiSupervisedNB": "estimators.naive_bayes",
     "WordAligner": "estimators.word_aligner",
     "symmetrize": "models.symmetrization",
     "alignment_error_rate": "estimators.pharaoh",

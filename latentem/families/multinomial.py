@@ -74,9 +74,9 @@ class Multinomial(HeldFamily):
     Parameters
     ----------
     fixed : tuple of {"emissionprob"}, or dict
-        ``("emissionprob",)`` keeps all starting values; ``{"emissionprob": kept}`` those of the components of a
-        bool array (K,), or its entries (K, V). The others of a row share what the kept ones leave
-        over.
+        ``("emissionprob",)`` keeps all starting values; ``{"emissionprob": kept}`` those of the
+        components of a bool array (K,), or its entries (K, V). The others of a row share what the
+        kept ones leave over.
     prior : DirichletPrior, optional
         Of the probabilities; the fit then is MAP. Concentration ``1 + alpha`` adds alpha counts of
         each kind to each component.

@@ -10,6 +10,7 @@ Poisson        gamma(a, b) of the rates              total :math:`a - 1` in b ro
 Exponential    inverse gamma(a, b) of the scales     total b in :math:`a + 1` rows
 Bernoulli      beta(a, b) of the probabilities       :math:`a - 1` ones, :math:`b - 1` zeros
 Categorical    Dirichlet(c) of the probabilities     :math:`c - 1` cells of each category
+Multinomial    Dirichlet(c) of the probabilities     :math:`c - 1` counts of each column
 =============  ====================================  ========================================
 
 The maximum is that of the density in the parameters as they are written: rates, scales

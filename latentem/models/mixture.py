@@ -83,6 +83,9 @@ class Mixture(LatentModel):
     weights_prior : float or (n_components,) array-like, optional
         Concentrations, at least 1, of a Dirichlet prior of the weights: above 1 no component
         can vanish. Without it, and at 1, weights are the likeliest.
+    named : bool
+        Whether labels tell every component from the others: their order then means something,
+        and two that are alike are no sign of a bad start.
 
     Examples
     --------
@@ -103,6 +106,7 @@ class Mixture(LatentModel):
         init_params: InitParams = "kmeans",
         fixed: Sequence[str] | Mapping[str, Any] = (),
         weights_prior: Any = None,
+        named: bool = False,
     ):
         if not isinstance(family, Family):
             raise TypeError(f"family must be a Family, got {type(family).__name__}")
@@ -113,6 +117,7 @@ class Mixture(LatentModel):
         self.family = family
         self.n_components = int(n_components)
         self.init_params = init_params
+        self.named = bool(named)
         self.fixed = entries_kept(fixed, ("weights",))
         kept = self.fixed.get("weights", True)
         if kept is not True and np.shape(kept) != (self.n_components,):
@@ -155,7 +160,8 @@ class Mixture(LatentModel):
         """A sparse matrix of any format by rows, if the family takes such."""
         if not self.family.sparse:
             raise TypeError(
-                f"{self.family!r} takes no sparse matrix: pass x.toarray(), if that fits into memory"
+                f"{self.family!r} takes no sparse matrix: pass x.toarray(), if that fits into "
+                "memory"
             )
         return sparse.csr_array(x)
 
@@ -166,7 +172,8 @@ class Mixture(LatentModel):
 
     def _check(self, data: Rows) -> None:
         """ValueError, with a sentence, for rows, weights or labels that cannot be."""
-        x, weights, labels = data.x, data.weights, data.labels
+        x: Any = data.x
+        weights, labels = data.weights, data.labels
         missing = self.family.missing_cells
         cells = x.data if sparse.issparse(x) else x
         if not np.isfinite(np.sum(cells)):
@@ -321,12 +328,16 @@ class Mixture(LatentModel):
             "parameters"
             for k in np.flatnonzero(statistics.counts <= 1e-12 * total)
         )
+        found = found._replace(notes=found.notes + empty)
+        if self.named:
+            return found
         same = coincident(self.family, params.family, statistics.family, statistics.counts)
-        return Diagnosis(found.degenerate, found.notes + empty, found.not_identified + same)
+        return found._replace(not_identified=found.not_identified + same)
 
     @property
     def exchangeable(self) -> bool:  # type: ignore[override]
-        return self.n_components > 1 and not (self.fixed or self.family.fixed)
+        free = not (self.fixed or self.family.fixed)
+        return self.n_components > 1 and free and not self.named
 
     def relabel(self, params: MixtureParams, order: Array) -> MixtureParams:
         return MixtureParams(params.weights[order], self.family.relabel(params.family, order))

@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 from scipy.stats import multinomial
 
-from latentem import EM, Rows
+from latentem import EM, NotIdentifiedWarning, Rows
 from latentem.families import DirichletPrior, Gaussian, Multinomial, MultinomialParams
 from latentem.models import Mixture, MixtureParams
 from latentem.testing import check_family
@@ -98,6 +98,17 @@ def test_own_starts_and_blocks_of_sparse_rows(rng):
         np.sort(found.params.family.emissionprob[:, 0]), [0.1, 0.7], atol=0.05
     )
     assert pieces.loglik == pytest.approx(found.loglik, abs=1e-8)
+
+
+def test_components_that_labels_name_may_be_alike(rng):
+    X = sparse.csr_array(np.repeat(documents(rng, 5), 2, axis=0))
+    labels = np.arange(10) % 2
+    start = MixtureParams(np.array([0.5, 0.5]), MultinomialParams(PROBS[[0, 0]]))
+    with pytest.warns(NotIdentifiedWarning, match="components 0 and 1 coincide"):
+        EM().run(Mixture(Multinomial(), 2), Rows(X, None, labels), start=start)
+    model = Mixture(Multinomial(), 2, named=True)
+    assert not model.exchangeable
+    assert EM().run(model, Rows(X, None, labels), start=start).warnings == ()
 
 
 def test_wide_rows_have_points_of_the_commonest_columns(rng):
