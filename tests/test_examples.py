@@ -185,6 +185,15 @@ def test_colour_segmentation_parts_what_the_eye_parts(pyplot):
     assert all(found["certainty"][place] > 0.8 for place in places.values())
 
 
+def test_background_subtraction_finds_what_passes(pyplot):
+    pytest.importorskip("skimage")
+    found = runpy.run_path(str(ROOT / "examples" / "plot_background_subtraction.py"))
+    precision, recall = found["scores"](found["foreground"] > 0.5)
+    of_normals = found["scores"](found["distance"] > 3)
+    assert precision > max(0.95, of_normals[0] + 0.1)
+    assert recall > max(0.9, of_normals[1] + 0.1)
+
+
 def test_every_reason_is_explained():
     page = (GUIDE / "did-it-converge.rst").read_text()
     words = " ".join(page.split())
