@@ -128,8 +128,8 @@ for counts, name, colour in (
 ):
     left.hist(weights, edges, weights=counts, color=colour, alpha=0.8, label=name)
 left.axvline(line, color="black", linewidth=1)
-left.set(xlabel="match weight (bits)", ylabel="pairs", yscale="log", ylim=(0.5, None))
-left.legend(frameon=False)
+left.set(xlabel="match weight (bits)", ylabel="pairs", yscale="log", ylim=(0.5, 5e7))
+left.legend(frameon=False, loc="upper left")
 
 order = np.argsort(-weights)
 order = order[pairs[order] > 0]

@@ -194,6 +194,21 @@ def test_background_subtraction_finds_what_passes(pyplot):
     assert recall > max(0.9, of_normals[1] + 0.1)
 
 
+def test_record_linkage_recovers_the_chances_it_does_not_see(pyplot):
+    found = runpy.run_path(str(ROOT / "examples" / "plot_record_linkage.py"))
+    agree, same = found["agree"], found["same"]
+    assert found["m"] == pytest.approx(agree[same].mean(axis=0), abs=0.01)
+    assert found["u"] == pytest.approx(agree[~same].mean(axis=0), abs=1e-4)
+    assert found["precision"] > 0.95
+    assert found["recall"] > 0.95
+    # The posterior is the match weight and the odds of the shares, and foretells the errors.
+    odds = found["weights"] - found["line"]
+    assert found["posterior"] == pytest.approx(special.expit(odds * np.log(2)), abs=1e-10)
+    linked, pairs = found["linked"], found["pairs"]
+    expected = (pairs * found["posterior"])[linked].sum() / pairs[linked].sum()
+    assert expected == pytest.approx(found["precision"], abs=0.02)
+
+
 def test_every_reason_is_explained():
     page = (GUIDE / "did-it-converge.rst").read_text()
     words = " ".join(page.split())
