@@ -6,7 +6,7 @@ Two lists of people, with errors and without a common number: which records are 
 person? Fellegi and Sunter (1969, doi:10.1080/01621459.1969.10501049) compare the fields of each
 pair of records. Among pairs of one person field j agrees with probability :math:`m_j`, among
 others, by chance, with probability :math:`u_j`. Which pairs are which is not seen, so a pattern
-of agreements :math:`\gamma` comes from a mixture of two Bernoulli distributions,
+of agreements :math:`\gamma` comes from one of two latent classes,
 
 .. math::
    P(\gamma) = \pi \prod_j m_j^{\gamma_j} (1 - m_j)^{1 - \gamma_j}
@@ -22,7 +22,7 @@ match; with :math:`n_\gamma` pairs of each pattern the M step is
 import matplotlib.pyplot as plt
 import numpy as np
 
-from latentem import MixtureModel, families
+from latentem import LatentClass
 
 # %%
 # Two lists
@@ -77,7 +77,7 @@ agree = np.stack([first[:, j][:, None] == second[:, j] for j in range(6)], axis=
 codes = agree.astype(int) @ 2 ** np.arange(6)
 same = np.zeros(codes.shape, dtype=bool)
 same[np.arange(400), np.arange(400)] = True  # the truth, which the fit does not see
-patterns = np.array([[code >> j & 1 for j in range(6)] for code in range(64)], dtype=float)
+patterns = np.array([[code >> j & 1 for j in range(6)] for code in range(64)])
 pairs = np.bincount(codes.ravel(), minlength=64).astype(float)
 
 # %%
@@ -86,14 +86,14 @@ pairs = np.bincount(codes.ravel(), minlength=64).astype(float)
 #
 # It starts where everyone would: matches are rare and mostly agree.
 
-start = families.BernoulliParams(np.array([np.full(6, 0.1), np.full(6, 0.9)]))
-mixture = MixtureModel(
-    families.Bernoulli(), 2, weights_init=[0.999, 0.001], family_init=start, tol=1e-6
+start = [[0.9, 0.1] * 6, [0.1, 0.9] * 6]  # disagrees, agrees, for each field
+classes = LatentClass(
+    2, n_categories=2, weights_init=[0.999, 0.001], emissionprob_init=start, tol=1e-6
 )
-mixture.fit(patterns, sample_weight=pairs)
-u, m = mixture.family_params_.probs
+classes.fit(patterns, sample_weight=pairs)
+u, m = np.array([of_field[:, 1] for of_field in classes.probabilities_]).T
 matches = same.sum()
-print(f"{mixture.weights_[1] * pairs.sum():.0f} matches expected, {matches} there are")
+print(f"{classes.weights_[1] * pairs.sum():.0f} matches expected, {matches} there are")
 print("field        m      true   u      true   weight of agreement, of disagreement (bits)")
 for j, field in enumerate(FIELDS):
     print(
@@ -108,7 +108,7 @@ for j, field in enumerate(FIELDS):
 # With the odds of the shares they are the posterior, by which pairs are linked.
 
 weights = patterns @ np.log2(m / u) + (1 - patterns) @ np.log2((1 - m) / (1 - u))
-posterior = mixture.predict_proba(patterns)[:, 1]
+posterior = classes.predict_proba(patterns)[:, 1]
 true = np.bincount(codes[same], minlength=64)
 linked = posterior > 0.5
 precision = true[linked].sum() / pairs[linked].sum()
@@ -121,7 +121,7 @@ print(f"{pairs[linked].sum():.0f} links, precision {precision:.3f}, recall {reca
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
 edges = np.arange(np.floor(weights.min()), np.ceil(weights.max()) + 2, 2.0)
-line = np.log2(mixture.weights_[0] / mixture.weights_[1])
+line = np.log2(classes.weights_[0] / classes.weights_[1])
 for counts, name, colour in (
     (pairs - true, "of two people", "#BBBBBB"),
     (true, "of one person", "#0072B2"),
