@@ -213,11 +213,32 @@ class SemiSupervisedNB(ClassifierMixin, BaseEstimator):
             )
 
     def _counts(self, X: Any, reset: bool) -> Any:
-        """The documents as an array or as compressed sparse rows; their cells are checked later."""
-        if not sparse.issparse(X):
-            return as_array(self, X, reset)
-        return validate_data(
-            self, X, reset=reset, dtype=np.float64, accept_sparse="csr", ensure_all_finite=False
+        """The documents as an array, or as compressed sparse rows, of finite numbers >= 0."""
+        if sparse.issparse(X):
+            X = validate_data(
+                self, X, reset=reset, dtype=np.float64, accept_sparse="csr", ensure_all_finite=False
+            )
+        else:
+            X = as_array(self, X, reset)
+        cells = X.data if sparse.issparse(X) else X
+        wrong = ~((cells >= 0) & (cells < np.inf))
+        if wrong.any():
+            if sparse.issparse(X):
+                wrong = sparse.csr_array((wrong, X.indices, X.indptr), shape=X.shape)
+            row, column = (int(place[0]) for place in wrong.nonzero())
+            self._refuse(X[row, column], row, column)
+        return X
+
+    def _refuse(self, value: float, row: int, column: int) -> None:
+        if value < 0 and value > -np.inf:
+            raise ValueError(
+                f"Negative values in data: X[{row}, {column}] is {value:.15g}, and "
+                f"{type(self).__name__} takes counts, numbers >= 0"
+            )
+        what = "NaN" if np.isnan(value) else "infinity"
+        raise ValueError(
+            f"Input X contains {what} in row {row}, column {column}: {type(self).__name__} takes "
+            "counts, finite numbers >= 0; drop that row, or correct the cell"
         )
 
     def _model(self, least: float = 0.0) -> Mixture:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from latentem.estimators.triples import codes_of
@@ -24,7 +25,10 @@ def unlabelled(y: Any, n: int) -> tuple[Array, Array]:
             "requires y to be passed, but the target y is None: give the class of each document, "
             "-1 where it is not known"
         )
-    values = np.asarray(y) if hasattr(y, "dtype") else np.array(list(y), dtype=object)
+    array = hasattr(y, "dtype") or hasattr(y, "__array__")
+    values = np.asarray(y) if array else np.array(list(y), dtype=object)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = column_or_1d(values, warn=True)
     if values.shape != (n,):
         raise ValueError(
             f"y must have one class per document, shape ({n},), got {values.shape}: write -1 where "

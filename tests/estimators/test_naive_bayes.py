@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import MultinomialNB
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from latentem import SemiSupervisedNB
 
@@ -208,17 +209,33 @@ def test_threads_are_the_same_bits(documents):
     np.testing.assert_array_equal(one.feature_log_prob_, two.feature_log_prob_)
 
 
+# They train on classes -1 and 1 there; -1 is no class here.
+EXPECTED = {"check_classifiers_classes": "-1 stands for documents without a label"}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@parametrize_with_checks([SemiSupervisedNB()], expected_failed_checks=lambda _: EXPECTED)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
 GOOD = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
 
 
 @pytest.mark.parametrize(
     ("X", "y", "settings", "sentence"),
     [
-        (-GOOD, [0, 1, -1], {}, r"counts, numbers >= 0, but X\[0, 0\] is -1"),
-        (GOOD * [np.nan, 1], [0, 1, -1], {}, r"\[0, 0\] is nan: Multinomial needs finite numbers"),
+        (-GOOD, [0, 1, -1], {}, r"Negative values in data: X\[0, 0\] is -1, and SemiSupervised"),
+        (GOOD * [np.nan, 1], [0, 1, -1], {}, "Input X contains NaN in row 0, column 0: Semi"),
+        (
+            np.where(GOOD, GOOD, np.inf),
+            [0, 1, -1],
+            {},
+            "Input X contains infinity in row 0, column 1: Semi",
+        ),
         (GOOD[0], [0], {}, "Expected 2D array, got 1D array instead"),
         (GOOD, [0, 1], {}, r"y must have one class per document, shape \(3,\), got \(2,\)"),
-        (GOOD, [[0], [1], [1]], {}, r"shape \(3,\), got \(3, 1\)"),
+        (GOOD, [[0, 1], [1, 1], [1, 1]], {}, r"shape \(3,\), got \(3, 2\)"),
         (GOOD, None, {}, "requires y to be passed, but the target y is None"),
         (GOOD, [-1, -1, -1], {}, "no document has a label: label some of each class"),
         (GOOD, ["", None, ""], {}, "no document has a label: label some of each class"),
@@ -255,5 +272,5 @@ def test_wrong_weights_and_other_widths():
     model = SemiSupervisedNB().fit(GOOD, [0, 1, -1])
     with pytest.raises(ValueError, match="X has 3 features, but SemiSupervisedNB is expecting 2"):
         model.predict(np.ones((1, 3)))
-    with pytest.raises(ValueError, match="counts, numbers >= 0"):
+    with pytest.raises(ValueError, match="takes counts, numbers >= 0"):
         model.predict(-GOOD)
