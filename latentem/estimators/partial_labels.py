@@ -26,6 +26,8 @@ def unlabelled(y: Any, n: int) -> tuple[Array, Array]:
             "-1 where it is not known"
         )
     array = hasattr(y, "dtype") or hasattr(y, "__array__")
+    if not array and (isinstance(y, str) or not hasattr(y, "__len__")):
+        raise ValueError(f"y must be a sequence of classes, one for each document, got {y!r}")
     values = np.asarray(y) if array else np.array(list(y), dtype=object)
     if values.ndim == 2 and values.shape[1] == 1:
         values = column_or_1d(values, warn=True)

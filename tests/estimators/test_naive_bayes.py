@@ -15,27 +15,7 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from latentem import SemiSupervisedNB
-
-
-def text(rng, n, width, n_classes=3, length=40, like=1.0):
-    """Sparse documents of classes whose words differ: the larger `like`, the less."""
-    common = rng.dirichlet(np.full(width, 0.3)) * like
-    probs = np.array([common + rng.dirichlet(np.full(width, 0.3)) for _ in range(n_classes)])
-    ends = np.cumsum(probs / probs.sum(axis=1, keepdims=True), axis=1)
-    y = rng.integers(n_classes, size=n)
-    lengths = rng.poisson(length, n) + 1
-    rows = np.repeat(np.arange(n), lengths)
-    words = np.empty(len(rows), dtype=int)
-    for k in range(n_classes):
-        here = y[rows] == k
-        words[here] = np.searchsorted(ends[k][:-1], rng.random(here.sum()), side="right")
-    X = sparse.coo_array((np.ones(len(rows)), (rows, words)), shape=(n, width)).tocsr()
-    return X, y
-
-
-def hidden(y, n_known):
-    """The labels of all but the first documents taken away."""
-    return np.where(np.arange(len(y)) < n_known, y, -1)
+from tests.estimators.texts import hidden, text
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +216,7 @@ GOOD = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
         (GOOD[0], [0], {}, "Expected 2D array, got 1D array instead"),
         (GOOD, [0, 1], {}, r"y must have one class per document, shape \(3,\), got \(2,\)"),
         (GOOD, [[0, 1], [1, 1], [1, 1]], {}, r"shape \(3,\), got \(3, 2\)"),
+        (GOOD, 3, {}, "y must be a sequence of classes, one for each document, got 3"),
         (GOOD, None, {}, "requires y to be passed, but the target y is None"),
         (GOOD, [-1, -1, -1], {}, "no document has a label: label some of each class"),
         (GOOD, ["", None, ""], {}, "no document has a label: label some of each class"),
