@@ -21,6 +21,8 @@ from latentem.engine import warnings as categories
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
 GUIDE = ROOT / "docs" / "guide"
+#: Names of the examples that `test_example_runs` has run, for the tests that look at them.
+RAN: dict[str, dict] = {}
 
 
 @pytest.fixture
@@ -49,15 +51,20 @@ def test_example_runs(path, pyplot, capsys):
     for package in ("pydicom", "skimage"):  # whose data it uses
         if re.search(rf"^(from|import) {package}\b", path.read_text(), re.MULTILINE):
             pytest.importorskip(package)
-    namespace = runpy.run_path(str(path))
+    namespace = RAN[path.stem] = runpy.run_path(str(path))
     assert pyplot.drawn, "the example draws nothing"
     assert not pyplot.get_fignums(), "a figure is made and not shown"
     assert len(capsys.readouterr().out) > 0
     assert namespace["__doc__"].strip(), "the gallery needs a title"
 
 
+def names_of(example):
+    """What an example has made; it runs now if it has not yet. Asked for once."""
+    return RAN.pop(example, None) or runpy.run_path(str(ROOT / "examples" / f"{example}.py"))
+
+
 def test_own_model_has_the_published_numbers(pyplot):
-    found = runpy.run_path(str(ROOT / "examples" / "plot_own_model.py"))
+    found = names_of("plot_own_model")
     # Times data: the known maximum, and the inverse of the observed information there, from
     # its closed form (second derivatives of the two-Poisson log-likelihood).
     errors = latentem.standard_errors(found["result"], found["data"])
@@ -106,7 +113,7 @@ def test_own_emission_is_small():
 
 
 def test_earthquakes_have_the_published_numbers(pyplot):
-    found = runpy.run_path(str(ROOT / "examples" / "plot_earthquakes.py"))
+    found = names_of("plot_earthquakes")
     two, three = (row.loglik for row in found["chosen"].table[1:3])
     assert two == pytest.approx(-342.318267, abs=2e-3)  # stationary chains, at a tight maximum
     assert three == pytest.approx(-329.460278, abs=2e-3)
@@ -115,7 +122,7 @@ def test_earthquakes_have_the_published_numbers(pyplot):
 
 
 def test_shared_counts_have_the_published_numbers(pyplot):
-    found = runpy.run_path(str(ROOT / "examples" / "plot_shared_counts.py"))
+    found = names_of("plot_shared_counts")
     assert found["five"].image_ == pytest.approx([0.6403882, 0.1798059, 0.1798059], abs=6e-8)
     assert found["five"].loglik_ + 5 == pytest.approx(-1.8648394055, abs=1e-10)
     # Radiotherapy alone, as R's interval package prints it for these data.
@@ -130,7 +137,7 @@ def test_shared_counts_have_the_published_numbers(pyplot):
 
 
 def test_allele_frequencies_have_the_published_numbers(pyplot):
-    found = runpy.run_path(str(ROOT / "examples" / "plot_allele_frequencies.py"))
+    found = names_of("plot_allele_frequencies")
     p, q, r = frequencies = found["result"].params.frequencies
     assert frequencies == pytest.approx([0.2135909391, 0.0501453289, 0.7362637320], abs=6e-11)
     # Errors: minus the second derivatives of the log-likelihood in (p, q), with r = 1 - p - q.
@@ -144,7 +151,7 @@ def test_allele_frequencies_have_the_published_numbers(pyplot):
 
 
 def test_item_response_reaches_the_maximum_that_scipy_finds(pyplot):
-    found = runpy.run_path(str(ROOT / "examples" / "plot_item_response.py"))
+    found = names_of("plot_item_response")
     answers, people = found["data"]
     # Another integral (a fine grid) and another way up (BFGS, with the exact gradient).
     ability = np.linspace(-8, 8, 321)[:, None]
@@ -178,7 +185,7 @@ def test_item_response_reaches_the_maximum_that_scipy_finds(pyplot):
 
 def test_colour_segmentation_parts_what_the_eye_parts(pyplot):
     pytest.importorskip("skimage")
-    found = runpy.run_path(str(ROOT / "examples" / "plot_colour_segmentation.py"))
+    found = names_of("plot_colour_segmentation")
     places = {"coffee": (180, 260), "saucer": (280, 130), "rim": (100, 185), "shadow": (300, 270)}
     segments = {name: found["segment"][place] for name, place in places.items()}
     assert len(set(segments.values())) == len(places), segments
@@ -187,7 +194,7 @@ def test_colour_segmentation_parts_what_the_eye_parts(pyplot):
 
 def test_background_subtraction_finds_what_passes(pyplot):
     pytest.importorskip("skimage")
-    found = runpy.run_path(str(ROOT / "examples" / "plot_background_subtraction.py"))
+    found = names_of("plot_background_subtraction")
     precision, recall = found["scores"](found["foreground"] > 0.5)
     of_normals = found["scores"](found["distance"] > 3)
     assert precision > max(0.95, of_normals[0] + 0.1)
@@ -195,7 +202,7 @@ def test_background_subtraction_finds_what_passes(pyplot):
 
 
 def test_record_linkage_recovers_the_chances_it_does_not_see(pyplot):
-    found = runpy.run_path(str(ROOT / "examples" / "plot_record_linkage.py"))
+    found = names_of("plot_record_linkage")
     agree, same = found["agree"], found["same"]
     assert found["m"] == pytest.approx(agree[same].mean(axis=0), abs=0.01)
     assert found["u"] == pytest.approx(agree[~same].mean(axis=0), abs=1e-4)
