@@ -129,7 +129,8 @@ frames = film.reshape(n_frames, -1)
 #
 # `batch_size` says online EM: an M-step after every ten frames, by statistics averaged with steps
 # that shrink (Cappé and Moulines 2009, doi:10.1111/j.1467-9868.2009.00698.x). One pass, and
-# nothing of a frame is kept but its share of the sums.
+# nothing of a frame is kept but its share of the sums. (The log-likelihoods before and after are
+# of all frames; the fit itself does not need them.)
 
 model = Background()
 start, after = latentem.EM(batch_size=10, max_iter=1).iterate(model, frames)

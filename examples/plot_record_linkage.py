@@ -36,8 +36,6 @@ GIVEN = ["anna", "maria", "john", "peter", "laura", "james", "ruth", "paul", "em
 STEMS = ["smi", "ha", "mo", "ber", "lin", "gar", "wal", "ste", "fi", "ro"]
 ENDS = ["th", "ley", "man", "son", "ton", "field", "ner", "wood"]
 FIELDS = ["given name", "surname", "day", "month", "year", "place"]
-
-
 ERRORS = [0.12, 0.12, 0.06, 0.03, 0.04, 0.15]  # of the second list
 
 
@@ -66,8 +64,8 @@ for record, instead in zip(second, wrong, strict=True):
     for field in np.flatnonzero(rng.random(6) < ERRORS):
         name = isinstance(record[field], str)
         record[field] = mistyped(record[field]) if name else instead[field]
-for record in (first[0], second[0], first[7], second[7]):
-    print(*record)
+for i in np.flatnonzero((first[:400] != second[:400]).any(axis=1))[:3]:
+    print(*first[i], "  is  ", *second[i])
 
 # %%
 # All 800,000 pairs have one of :math:`2^6` patterns. The patterns are the rows, and how many pairs
