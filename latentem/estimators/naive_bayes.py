@@ -214,7 +214,7 @@ class SemiSupervisedNB(ClassifierMixin, BaseEstimator):
 
     def _counts(self, X: Any, reset: bool) -> Any:
         """The documents as an array, or as compressed sparse rows, of finite numbers >= 0."""
-        if sparse.issparse(X):
+        if sparse.issparse(X) or hasattr(X, "sparse"):  # or a pandas frame of sparse columns
             X = validate_data(
                 self, X, reset=reset, dtype=np.float64, accept_sparse="csr", ensure_all_finite=False
             )
@@ -259,6 +259,12 @@ class SemiSupervisedNB(ClassifierMixin, BaseEstimator):
         weights = np.full(k, 1.0 / k)
         if self.class_prior is not None:
             weights = check_start_weights(self.class_prior, k, "class_prior")
+            if not np.all(weights > 0):
+                name = self.classes_.tolist()[int(np.argmin(weights))]
+                raise ValueError(
+                    f"class_prior is 0 for class {name!r}, of which there are documents: they "
+                    "would be impossible"
+                )
         flat = MixtureParams(weights, MultinomialParams(np.full((k, width), 1.0 / width)))
         assert documents.labels is not None
         model = self._model(least=1.0)

@@ -114,10 +114,10 @@ class Multinomial(HeldFamily):
             X = np.asarray(X, dtype=float)
             refuse(X, (X >= 0) & (np.inf > X), what)
             return
-        wrong = ~((X.data >= 0) & (np.inf > X.data))
+        cells = X.tocoo()
+        wrong = ~((cells.data >= 0) & (np.inf > cells.data))
         if wrong.any():
-            cells = X.tocoo()  # in the same order for compressed rows
-            at = int(np.argmax(~((cells.data >= 0) & (np.inf > cells.data))))
+            at = int(np.argmax(wrong))
             row, column = int(cells.row[at]), int(cells.col[at])
             raise ValueError(f"{what}, but X[{row}, {column}] is {cells.data[at]:.15g}")
 

@@ -175,6 +175,8 @@ def test_frames_and_tables(documents):
     frame = pd.DataFrame(X.toarray(), columns=[f"w{j}" for j in range(80)])
     model = SemiSupervisedNB().fit(frame, hidden(y, 40))
     assert model.feature_names_in_[1] == "w1"
+    thin = pd.DataFrame.sparse.from_spmatrix(X, columns=frame.columns)
+    assert SemiSupervisedNB().fit(thin, hidden(y, 40)).loglik_ == model.loglik_
     table = model.to_frame()
     assert table.shape == (80, 3)
     np.testing.assert_allclose(table.sum(), 1.0)
@@ -232,6 +234,7 @@ GOOD = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
         (GOOD, [0, 1, -1], {"unlabelled_weight": "1"}, "unlabelled_weight must be a finite number"),
         (GOOD, [0, 1, -1], {"class_prior": [1.0]}, r"class_prior must have shape \(2,\)"),
         (GOOD, [0, 1, -1], {"class_prior": [1.0, 1.0]}, "class_prior must sum to 1"),
+        (GOOD, [0, 1, -1], {"class_prior": [1.0, 0.0]}, "class_prior is 0 for class 1, of which"),
         (GOOD, [0, 1, -1], {"tol": -1.0}, "tol"),
     ],
 )
