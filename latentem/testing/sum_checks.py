@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from latentem.engine.backends import SerialBackend, ThreadBackend
 from latentem.engine.blocks import Rows, Sequences
@@ -166,7 +167,8 @@ def _weighted(case: ModelCase) -> tuple[np.ndarray, Callable[[np.ndarray, np.nda
     """Row weights, and a function of (weights, rows) that makes data of chosen rows."""
     data = case.data
     if isinstance(case.model, Mixture) and not isinstance(data, Rows):
-        data = Rows(*data) if isinstance(data, tuple) else Rows(np.asarray(data))
+        rows = data if issparse(data) or isinstance(data, tuple) else np.asarray(data)
+        data = Rows(*rows) if isinstance(rows, tuple) else Rows(rows)
     if isinstance(data, Rows):
         weights = np.ones(len(data)) if data.weights is None else data.weights
         return np.asarray(weights, float), lambda w, rows: _with_weights(data, w, rows)

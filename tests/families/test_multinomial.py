@@ -10,7 +10,7 @@ from scipy.stats import multinomial
 from latentem import EM, NotIdentifiedWarning, Rows
 from latentem.families import DirichletPrior, Gaussian, Multinomial, MultinomialParams
 from latentem.models import Mixture, MixtureParams
-from latentem.testing import check_family
+from latentem.testing import check_family, check_model
 
 PROBS = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
 
@@ -31,6 +31,13 @@ def test_check_family(rng):
     report = check_family(Multinomial(), documents(rng), grid=grid)
     assert "densities integrate to 1" in dict(report.passed)
     assert {"sample", "fixed values"} <= {name for name, _ in report.skipped}
+
+
+def test_check_model_on_sparse_rows(rng):
+    model = Mixture(Multinomial(), 2)
+    report = check_model(model, sparse.csr_array(documents(rng)))
+    assert {name for name, _ in report.skipped} == {"fixed values", "simulate and recover"}
+    assert "row weights" in dict(report.passed)
 
 
 def test_check_family_with_a_prior_and_kept_values(rng):
