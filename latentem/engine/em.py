@@ -5,28 +5,27 @@ What happens within one start is in `latentem.engine.climb`.
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
 from latentem.engine.acceleration import Accelerator
 from latentem.engine.backends import Backend, backend_for, one_blas_thread
 from latentem.engine.blocks import thin
-from latentem.engine.checkpoints import Keeper, Saved, every, read_checkpoint
+from latentem.engine.checkpoints import Keeper, every, read_checkpoint
 from latentem.engine.climb import Climb
 from latentem.engine.dask_backend import DaskBackend, DaskSource, is_dask
 from latentem.engine.incremental import Incremental
 from latentem.engine.model import Diagnosis, How, LatentModel
 from latentem.engine.online import MiniBatches
 from latentem.engine.progress import progress_bar
-from latentem.engine.result import CollapsedError, EMResult, History, Reason, Start, State
+from latentem.engine.result import EMResult, History, Reason, State
 from latentem.engine.sources import Partitions, Source
 from latentem.engine.strategies import (
     SHORT,
@@ -38,12 +37,7 @@ from latentem.engine.strategies import (
     split_merge,
 )
 from latentem.engine.subsets import SubsetClimb
-from latentem.engine.warnings import (
-    ConvergenceWarning,
-    DegenerateComponentWarning,
-    NotIdentifiedWarning,
-    tell,
-)
+from latentem.engine.tracks import RECORDED, Track, diagnosed, light, result_of, worked
 
 __all__ = ["EM"]
 
@@ -253,17 +247,17 @@ class EM:
                     return annealed(self, model, blocks, backend, make)
                 return make()
 
-            tracks: list[_Track] = []
+            tracks: list[Track] = []
             if saved is not None:
-                tracks = saved.tracks(partial(begin, 0), *_RECORDED)
-                tracks = [_worked(track, model, blocks, backend, saved) for track in tracks]
-            done, first = [_light(track) for track in tracks], len(tracks)
+                tracks = saved.tracks(partial(begin, 0), *RECORDED)
+                tracks = [worked(track, model, blocks, backend, saved) for track in tracks]
+            done, first = [light(track) for track in tracks], len(tracks)
             left: dict[int, Any] = {}
             if strategy == "short-runs":
                 stop = partial(self._stops, began)
                 begins = [partial(begin, index) for index in range(len(starts))]
                 given_up, left = short_runs(self, model, blocks, backend, begins, stop)
-                tracks = [_Track(s.start, s, History(), Diagnosis()) for s in given_up]
+                tracks = [Track(s.start, s, History(), Diagnosis()) for s in given_up]
             for index in range(first, len(starts)):
                 if left and index not in left:
                     continue
@@ -285,14 +279,14 @@ class EM:
                         raise
                     last = None if last is None else last._replace(reason=Reason.INTERRUPTED)
                 if last is not None:
-                    tracks.append(_Track(index, last, history, _diagnose(model, last, self)))
+                    tracks.append(Track(index, last, history, diagnosed(model, last, self)))
                 if last is None or last.reason is None or last.reason.cut_short:
                     keeper.write()
                     break
                 if last.reason is Reason.MAX_ITER and index == len(starts) - 1:
                     keeper.write()  # a resumed fit may have a larger max_iter
                     break
-                done = [_light(track) for track in tracks]
+                done = [light(track) for track in tracks]
                 keeper.keep(climb, history, done, finished=True)
             else:
                 if strategy == "split-merge":
@@ -301,7 +295,7 @@ class EM:
                     own = rng.spawn(1)[0]
                     self._move(model, blocks, few, backend, tracks, fresh, own, began)
             tracks.sort(key=attrgetter("number"))
-            found = self._result(model, tracks, len(tracks), time.perf_counter() - began)
+            found = result_of(self, model, tracks, len(tracks), time.perf_counter() - began)
             if self.posterior == "hard":  # what was raised is not the log-likelihood
                 loglik = float(backend.expect(model, found.params, blocks).loglik)
                 found = replace(found, loglik=loglik, posterior="hard")
@@ -327,7 +321,7 @@ class EM:
 
     def _move(
         self, model: LatentModel, blocks: Any, few: Any, backend: Backend,
-        tracks: list[_Track], fresh: Callable[[Any], Any], rng: np.random.Generator, began: float,
+        tracks: list[Track], fresh: Callable[[Any], Any], rng: np.random.Generator, began: float,
     ) -> None:  # fmt: skip
         """Go on from the best start by moves, as long as they lead higher; adds to `tracks`."""
         sound = [t for t in tracks if t.last.reason is not None and t.last.reason.converged]
@@ -345,7 +339,7 @@ class EM:
                 history.record(last)
             assert last is not None
             assert last.reason is not None
-            track = _Track(trial.number, last, history, _diagnose(model, last, self))
+            track = Track(trial.number, last, history, diagnosed(model, last, self))
             tracks.append(track)
             if last.reason.cut_short:
                 return
@@ -438,128 +432,6 @@ class EM:
                 return
             yield state
 
-    def _result(
-        self, model: LatentModel, tracks: list[_Track], wanted: int, seconds: float
-    ) -> EMResult:
-        alive = [track for track in tracks if track.last.reason is not Reason.COLLAPSED]
-        if not alive:
-            which = "the only start" if len(tracks) == 1 else f"each of the {len(tracks)} starts"
-            raise CollapsedError(
-                f"{which} collapsed: {tracks[-1].last.error}. Use fewer components, "
-                "another start, or a prior."
-            )
-        best = max(alive, key=lambda track: (not track.found.degenerate, track.last.objective))
-        last = best.last
-        assert last.reason is not None
-        return EMResult(
-            model=model,
-            params=last.params,
-            objective=last.objective,
-            loglik=last.loglik,
-            reason=last.reason,
-            degenerate=best.found.degenerate,
-            notes=best.found.notes + best.found.not_identified + _cut_short(tracks, wanted, best),
-            n_iter=last.n_iter,
-            n_certify=last.n_certify,
-            n_e_steps=last.n_e_steps,
-            projected_gain=last.projected_gain,
-            rate=last.rate,
-            history=best.history,
-            starts=tuple(track.record() for track in tracks),
-            best_start=best.number,
-            seconds=seconds,
-            statistics=last.statistics,
-            weight=last.weight,
-            warnings=self._warn(best),
-        )
-
-    def _warn(self, track: _Track) -> tuple[str, ...]:
-        """Warn of what the user should know, and return the sentences."""
-        last, told = track.last, []
-        assert last.reason is not None
-        if last.reason is Reason.MAX_ITER and self.tol > 0:
-            gain = last.projected_gain
-            ahead = f"about {gain:.2g} nats" if math.isfinite(gain) else "an unknown gain"
-            text = (
-                f"EM stopped at max_iter={self.max_iter} with {ahead} of log-likelihood still "
-                f"to come (tol={self.tol:g}): raise max_iter, or loosen tol."
-            )
-            told.append((text, ConvergenceWarning, "reason-max-iter"))
-        elif last.reason in (
-            Reason.DECREASED,
-            Reason.IMPOSSIBLE,
-            Reason.TIME_LIMIT,
-            Reason.INTERRUPTED,
-        ):
-            text, place = f"EM did not converge: {last.reason.sentence}.", last.reason.name.lower()
-            told.append((text, ConvergenceWarning, f"reason-{place}"))
-        told += [
-            (text, DegenerateComponentWarning, "warning-degenerate")
-            for text in track.found.degenerate
-        ]
-        if last.reason.converged:  # before that, they are on their way
-            told += [
-                (text, NotIdentifiedWarning, "warning-not-identified")
-                for text in track.found.not_identified
-            ]
-        for text, category, place in told:
-            tell(f"{text} (Guide: did-it-converge, {place})", category)
-        return tuple(text for text, _, _ in told)
-
-
-class _Track(NamedTuple):
-    """One finished climb."""
-
-    number: int
-    last: State
-    history: History
-    found: Diagnosis
-
-    def record(self) -> Start:
-        last = self.last
-        assert last.reason is not None
-        return Start(
-            number=self.number,
-            objective=last.objective,
-            loglik=last.loglik,
-            reason=last.reason,
-            n_iter=last.n_iter,
-            degenerate=self.found.degenerate,
-            params=last.params,
-            error=last.error,
-        )
-
-
-def _cut_short(tracks: list[_Track], wanted: int, best: _Track) -> tuple[str, ...]:
-    """A note where the fit was ended in another start than the best."""
-    last, how = tracks[-1], tracks[-1].last.reason
-    assert how is not None
-    if not how.cut_short or last is best:
-        return ()
-    who = {Reason.CALLBACK: "a callback", Reason.TIME_LIMIT: "time_limit"}.get(how, "Ctrl-C")
-    return (f"{who} stopped the fit in start {len(tracks)} of {wanted}",)
-
-
-#: Classes, beside those of the parameters, that the record of a finished start is made of.
-_RECORDED = (_Track, State, History, Diagnosis, Reason)
-
-
-def _light(track: _Track) -> _Track:
-    """A finished start without its statistics, which an E-step gives back."""
-    return track._replace(last=track.last._replace(statistics=None))
-
-
-def _worked(
-    track: _Track, model: LatentModel, blocks: Any, backend: Backend, saved: Saved
-) -> _Track:
-    """A finished start out of a checkpoint, with the statistics of its parameters."""
-    last = track.last
-    if last.reason is Reason.COLLAPSED:
-        return track
-    statistics, loglik, weight = backend.expect(model, last.params, blocks)
-    saved.compare(last.loglik, last.weight, loglik, weight)
-    return track._replace(last=last._replace(statistics=statistics))
-
 
 def _start(model: LatentModel, blocks: Any, start: StartLike, rng: Any) -> Any:
     if start is not None and not callable(start):
@@ -572,13 +444,3 @@ def _thinned(blocks: Any, rng: Any) -> Any:
     if isinstance(blocks, Partitions):
         return blocks.thin(START_ROWS, rng)
     return thin(blocks, START_ROWS, rng)
-
-
-def _diagnose(model: LatentModel, last: State, settings: EM) -> Diagnosis:
-    if last.reason is Reason.COLLAPSED or last.loglik == -math.inf:
-        return Diagnosis()  # impossible rows are in no statistics, which tell nothing then
-    found = model.diagnose(last.params, last.statistics)
-    if settings.accelerate == "auto" and model.constraints() is None:
-        note = "accelerate='auto' stayed with plain EM: the model declares no constraints()"
-        found = found._replace(notes=(*found.notes, note))
-    return found
