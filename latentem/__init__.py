@@ -14,7 +14,7 @@ _PUBLIC = {
     "MixtureModel": "estimators.mixture",
     "HMM": "estimators.hmm",
     "GaussianHMM": "estimators.gaussian_hmm",
-    "GMMHMM": "estimators.gaussian_hmm",
+    "GMMHMM": "estimators.gmm_hmm",
     "PoissonHMM": "estimators.count_hmm",
     "CategoricalHMM": "estimators.count_hmm",
     "FactorAnalyzer": "estimators.factor_analyzer",

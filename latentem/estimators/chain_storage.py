@@ -24,7 +24,8 @@ from latentem.estimators.family_storage import (
     prior_in,
     prior_out,
 )
-from latentem.estimators.gaussian_hmm import GMMHMM, GaussianHMM
+from latentem.estimators.gaussian_hmm import GaussianHMM
+from latentem.estimators.gmm_hmm import GMMHMM
 from latentem.estimators.hmm import HMM
 from latentem.estimators.prior_arguments import made_prior, with_prior
 from latentem.estimators.storage_parts import (
