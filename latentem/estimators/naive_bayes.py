@@ -53,8 +53,8 @@ class SemiSupervisedNB(ClassifierMixin, BaseEstimator):
     alpha : float or (n_features,) array-like
         Counts added to every class for each word, at least 0.
     unlabelled_weight : float
-        What a document without a label counts for, at least 0; one with a label counts 1. Below
-        1, many unlabelled documents cannot outweigh the few labels: choose it by
+        What a document without a label counts for, at least 0; one with a label counts 1. Less
+        than 1 holds back unlabelled documents that outnumber the labels: choose it by
         cross-validation.
     fit_prior : bool
         Whether the probabilities of the classes are estimated. If not, they are equal.
