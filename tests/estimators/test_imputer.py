@@ -396,7 +396,7 @@ def test_standard_errors_stand_at_the_places_of_their_columns():
     assert np.isnan(errors["covariance"][:, [1, 3]]).all()
     np.testing.assert_array_equal(errors.estimates["mean"], imputer.mean_)
     lines = {line.split()[0]: line.split()[1:] for line in str(errors).splitlines()}
-    assert lines["mean[1]"] == ["4", "nan"]
+    assert lines["mean[1]"][:2] == ["4", "nan"]
     assert float(lines["mean[2]"][0]) == pytest.approx(imputer.mean_[2], rel=1e-5)
     with pytest.raises(ValueError, match="numbers in brackets count the columns that take part"):
         standard_errors(imputer, wide + np.arange(5.0))  # not the data of the fit
