@@ -20,6 +20,7 @@ from latentem import (
     GaussianMixture,
     MixtureModel,
     PoissonHMM,
+    WordAligner,
     families,
     models,
     plot,
@@ -566,7 +567,9 @@ CHAIN = PoissonHMM.from_parameters(
 )
 COUNTS = np.array([[1.0], [0.0], [9.0], [7.0], [2.0]])
 SEEN = GaussianImputer.from_parameters([0.0, 0.0], np.eye(2)).overimpute([[1.0, 2.0]])
+ALIGNER = WordAligner().fit(["das Haus", "das Buch"], ["the house", "the book"])
 FUNCTIONS = {
+    "alignment": lambda ax: plot.alignment(ALIGNER, "das Haus", "the house", ax=ax),
     "states": lambda ax: plot.states(CHAIN, COUNTS, ax=ax),
     "transitions": lambda ax: plot.transitions(CHAIN, ax=ax),
     "forecast": lambda ax: plot.forecast(CHAIN, COUNTS, 3, ax=ax),

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import expit, ndtri
 
 from latentem.engine.boundary import label
 from latentem.engine.text_tables import html_table
@@ -16,8 +16,6 @@ from latentem.engine.text_tables import html_table
 __all__ = ["Interval", "StandardErrors"]
 
 Array = np.ndarray
-#: Most by which quantiles of replicates are corrected: beyond, they are those of no interval.
-MOST_BIAS = 0.5
 
 
 class Interval(NamedTuple):
@@ -102,8 +100,9 @@ class StandardErrors(Mapping[str, Array]):
         Normal intervals on the scale on which the parameter has no limits, mapped back: the
         logarithm of what is positive (rates, variances), the logit of what lies between two
         limits (probabilities), and the parameter itself otherwise (means, covariances of
-        two columns). Of a bootstrap, quantiles of the replicates, moved by how far their median
-        lies from the estimate (bias-corrected percentiles; Efron 1981, doi:10.2307/3314608).
+        two columns). Of a bootstrap, on the same scale: the replicates lie about the estimate as
+        that does about the truth, so their quantiles are reflected in it (basic intervals;
+        Davison and Hinkley 1997, section 5.2, doi:10.1017/CBO9780511802843).
         A parameter that is held has itself for both limits; one that is not settled has the
         limits of its set.
 
@@ -129,13 +128,14 @@ class StandardErrors(Mapping[str, Array]):
         """
         if not (isinstance(level, float | np.floating) and 0 < level < 1):
             raise ValueError(f"level must lie between 0 and 1, such as 0.95, got {level!r}")
-        if self.replicates is not None:
-            return {
-                name: Interval(*_quantiles(self.replicates[name], self.estimates[name], level))
-                for name in self.estimates
-            }
         value = np.concatenate([np.ravel(part) for part in self.estimates.values()])
-        lower, upper = _limits(value, self._flat, *self._limits, float(ndtri(0.5 + 0.5 * level)))
+        if self.replicates is None:
+            reach = float(ndtri(0.5 + 0.5 * level))
+            lower, upper = _limits(value, self._flat, *self._limits, reach)
+        else:
+            parts = [self.replicates[name] for name in self.estimates]
+            drawn = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+            lower, upper = _reflected(value, drawn, *self._limits, level)
         lowers, uppers = self._shaped(lower), self._shaped(upper)
         return {name: Interval(lowers[name], uppers[name]) for name in self.estimates}
 
@@ -189,18 +189,34 @@ class StandardErrors(Mapping[str, Array]):
         return html_table(header, rows) + "".join(f"<p>{escape(note)}</p>" for note in self.notes)
 
 
-def _quantiles(replicates: Array, estimate: Array, level: float) -> tuple[Array, Array]:
-    """Bias-corrected percentiles of replicates (B, ...) of an estimate (...)."""
-    below = np.mean(replicates < estimate, axis=0) + 0.5 * np.mean(replicates == estimate, axis=0)
-    bias = np.clip(ndtri(below), -MOST_BIAS, MOST_BIAS)
-    reach = float(ndtri(0.5 + 0.5 * level))
-    out = []
-    for share in (ndtr(2 * bias - reach), ndtr(2 * bias + reach)):
-        limit = np.empty(np.shape(estimate))
-        for place in np.ndindex(limit.shape):
-            limit[place] = np.quantile(replicates[(slice(None), *place)], share[place])
-        out.append(limit)
-    return out[0], out[1]
+def _reflected(
+    value: Array, replicates: Array, low: Array, high: Array, level: float
+) -> tuple[Array, Array]:
+    """Quantiles of replicates (B, m), reflected in the value on the scale without limits."""
+    with np.errstate(all="ignore"):
+        centre, drawn = _without_limits(value, low, high), _without_limits(replicates, low, high)
+        least = np.quantile(drawn, 0.5 - 0.5 * level, axis=0, method="lower")
+        most = np.quantile(drawn, 0.5 + 0.5 * level, axis=0, method="higher")
+        lower = _within_limits(2 * centre - most, low, high)
+        upper = _within_limits(2 * centre - least, low, high)
+    lost = ~np.isfinite(centre) | np.isnan(lower) | np.isnan(upper)  # at the edge of its set
+    if lost.any():
+        plain = np.quantile(replicates[:, lost], [0.5 - 0.5 * level, 0.5 + 0.5 * level], axis=0)
+        lower[lost], upper[lost] = plain
+    return lower, upper
+
+
+def _without_limits(x: Array, low: Array, high: Array) -> Array:
+    """The logarithm of what has a lower limit, the logit of what has two, the rest as it is."""
+    one, two = np.isfinite(low) & ~np.isfinite(high), np.isfinite(low) & np.isfinite(high)
+    return np.where(two, np.log(x - low) - np.log(high - x), np.where(one, np.log(x - low), x))
+
+
+def _within_limits(x: Array, low: Array, high: Array) -> Array:
+    """The inverse of `_without_limits`."""
+    one, two = np.isfinite(low) & ~np.isfinite(high), np.isfinite(low) & np.isfinite(high)
+    between = low + (high - low) * expit(x)
+    return np.where(two, between, np.where(one, low + np.exp(x), x))
 
 
 def _limits(value: Array, error: Array, low: Array, high: Array, reach: float) -> tuple[Any, Any]:

@@ -325,6 +325,12 @@ class SemiSupervisedNB(ClassifierMixin, BaseEstimator):
         weights = None if weights is None else weights[known]
         return float(accuracy_score(codes[known], found[known], sample_weight=weights))
 
+    def save(self, path: Any) -> None:
+        """Write the fitted model to an ``.npz`` file, without pickle; see `latentem.load`."""
+        from latentem.estimators.storage import save
+
+        save(self, path)
+
     def n_parameters(self) -> int:
         """Number of free parameters."""
         model, params = self._ready()

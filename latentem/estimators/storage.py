@@ -52,6 +52,7 @@ from latentem.estimators.mixture_storage import (
     mixture_in,
     mixture_out,
 )
+from latentem.estimators.naive_bayes import SemiSupervisedNB
 from latentem.estimators.state_space import LinearGaussianSSM
 from latentem.estimators.state_space_storage import states_in, states_out
 from latentem.estimators.storage_parts import (
@@ -62,6 +63,7 @@ from latentem.estimators.storage_parts import (
     settings_out,
     tree_out,
 )
+from latentem.estimators.text_storage import text_in, text_out
 from latentem.estimators.votes_storage import votes_in, votes_out
 from latentem.estimators.word_aligner import WordAligner
 
@@ -90,6 +92,7 @@ WAYS: dict[str, Way] = {
         Way(FactorAnalyzer, factors_out, factors_in),
         Way(LinearGaussianSSM, states_out, states_in),
         Way(DawidSkene, votes_out, votes_in),
+        Way(SemiSupervisedNB, text_out, text_in),
         Way(WordAligner, aligner_out, aligner_in),
         *(Way(chain, chain_out, chain_in) for chain in CHAINS.values()),
     )

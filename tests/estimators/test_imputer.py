@@ -398,7 +398,7 @@ def test_standard_errors_stand_at_the_places_of_their_columns():
     lines = {line.split()[0]: line.split()[1:] for line in str(errors).splitlines()}
     assert lines["mean[1]"][:2] == ["4", "nan"]
     assert float(lines["mean[2]"][0]) == pytest.approx(imputer.mean_[2], rel=1e-5)
-    with pytest.raises(ValueError, match="numbers in brackets count the columns that take part"):
+    with pytest.raises(ValueError, match="not at a maximum for these data"):
         standard_errors(imputer, wide + np.arange(5.0))  # not the data of the fit
     with pytest.warns(NotIdentifiedWarning):
         constant = GaussianImputer().fit(np.full((5, 2), 3.0))

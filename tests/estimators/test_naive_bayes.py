@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import latentem
 from latentem import SemiSupervisedNB
 from tests.estimators.texts import hidden, text
 
@@ -258,3 +259,19 @@ def test_wrong_weights_and_other_widths():
         model.predict(np.ones((1, 3)))
     with pytest.raises(ValueError, match="takes counts, numbers >= 0"):
         model.predict(-GOOD)
+
+
+@pytest.mark.parametrize("names", [np.array([3, 7]), np.array(["sport", "politics"])])
+def test_files(names, tmp_path):
+    X = np.array([[2, 0, 0, 0], [0, 0, 2, 0], [1, 3, 0, 0], [0, 0, 1, 2], [0, 2, 0, 0]])
+    unknown = -1 if names.dtype.kind == "i" else ""
+    y = np.array([names[0], names[1], unknown, unknown, unknown])
+    model = SemiSupervisedNB(alpha=0.5, unlabelled_weight=0.5).fit(X, y)
+    model.save(tmp_path / "model.npz")
+    again = latentem.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    assert again.loglik_ == model.loglik_
+    assert again.get_params() == model.get_params()
+    with pytest.raises(ValueError, match="holds a SemiSupervisedNB, so leave family= out"):
+        latentem.load(tmp_path / "model.npz", latentem.families.Poisson())
