@@ -1,7 +1,7 @@
 # Everything a newcomer or CI runs. `make` alone lists it.
 #
 #   PYTHON=python3.12 make test      another interpreter for .venv
-#   make test ARGS="-k poisson -x"   arguments for pytest
+#   make test ARGS="-k poisson -x"   arguments for pytest, which runs on all cores (-n 0: on one)
 #   make bench NAME=mixture          one benchmark by name; ARGS=--quick for a short one
 
 PYTHON ?= python3
@@ -24,10 +24,10 @@ run: $(VENV)/.installed-cli ## install into .venv and fit models to real data
 
 test: $(VENV)/.installed-test $(VENV)/.tried-peers ## run the tests (the slow ones apart)
 	@cat $(VENV)/.tried-peers
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n auto $(ARGS)
 
 slow: $(VENV)/.installed-test $(VENV)/.tried-peers ## run the slow tests
-	@$(PY) -m pytest -m slow $(ARGS)
+	@$(PY) -m pytest -n auto -m slow $(ARGS)
 
 lint: $(VENV)/.installed-dev ## ruff: format and rules
 	@$(PY) -m ruff format --check .
